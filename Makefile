@@ -1,0 +1,41 @@
+# Two commands: `make demo` and `make test`. Both make .venv, install, run; a second call starts within seconds.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: demo test test-system check bench clean format
+
+NATIVE := CMakeLists.txt pyproject.toml $(shell find native -name '*.?pp' 2>/dev/null)
+
+demo: $(STAMP)
+	$(BIN)/calibrig demo
+
+$(STAMP): $(NATIVE) tools/install.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/install.sh
+	@touch $@
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
+
+test: check
+	$(BIN)/pytest -m "not system"
+	$(BIN)/pytest --doctest-modules src/calibrig -q
+
+test-system: $(STAMP)
+	@bash tools/system-packages.sh
+	$(BIN)/pytest -m system
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,57 @@
+"""Calibrate, version and serve the models of a market maker.
+
+Names are imported when they are first used, so ``import calibrig`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from calibrig.market import MarketData as MarketData
+    from calibrig.market import Quotes as Quotes
+    from calibrig.market import Trades as Trades
+    from calibrig.parameters import AvellanedaStoikovParameters as AvellanedaStoikovParameters
+    from calibrig.parameters import Evidence as Evidence
+    from calibrig.parameters import GateResult as GateResult
+    from calibrig.parameters import HawkesParameters as HawkesParameters
+    from calibrig.parameters import Instrument as Instrument
+    from calibrig.parameters import MicrostructureFeatures as MicrostructureFeatures
+    from calibrig.parameters import ParameterVersion as ParameterVersion
+    from calibrig.parameters import RiskParameters as RiskParameters
+    from calibrig.parameters import SignalModel as SignalModel
+    from calibrig.parameters import Verdict as Verdict
+
+_HOME = {
+    "AvellanedaStoikovParameters": "parameters",
+    "Evidence": "parameters",
+    "GateResult": "parameters",
+    "HawkesParameters": "parameters",
+    "Instrument": "parameters",
+    "MarketData": "market",
+    "MicrostructureFeatures": "parameters",
+    "ParameterVersion": "parameters",
+    "Quotes": "market",
+    "RiskParameters": "parameters",
+    "SignalModel": "parameters",
+    "Trades": "market",
+    "Verdict": "parameters",
+}
+
+__all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    room = _HOME.get(name)
+    if room is None:
+        raise AttributeError(f"module 'calibrig' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"calibrig.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,1 @@
+"""Pure mathematics of the four models: no fitting, no I/O."""

@@ -1,0 +1,1 @@
+"""The model store: versioned, audited parameters behind one set of promises."""

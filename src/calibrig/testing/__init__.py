@@ -1,0 +1,1 @@
+"""Contract suites, doubles and fault campaigns that strangers can inherit."""

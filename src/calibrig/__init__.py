@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from calibrig.parameters import HawkesParameters as HawkesParameters
     from calibrig.parameters import Instrument as Instrument
     from calibrig.parameters import MicrostructureFeatures as MicrostructureFeatures
+    from calibrig.parameters import ParameterSet as ParameterSet
     from calibrig.parameters import ParameterVersion as ParameterVersion
     from calibrig.parameters import RiskParameters as RiskParameters
     from calibrig.parameters import SignalModel as SignalModel
@@ -33,6 +34,7 @@ _HOME = {
     "Instrument": "parameters",
     "MarketData": "market",
     "MicrostructureFeatures": "parameters",
+    "ParameterSet": "parameters",
     "ParameterVersion": "parameters",
     "Quotes": "market",
     "RiskParameters": "parameters",

@@ -10,6 +10,7 @@ from calibrig.parameters.instrument import (
 from calibrig.parameters.judgement import Evidence, GateResult, Verdict
 from calibrig.parameters.quoting import AvellanedaStoikovParameters
 from calibrig.parameters.risk import RiskParameters
+from calibrig.parameters.set import ParameterSet
 from calibrig.parameters.signal import SignalModel
 from calibrig.parameters.version import KINDS, ParameterVersion
 
@@ -24,6 +25,7 @@ __all__ = [
     "HawkesParameters",
     "Instrument",
     "MicrostructureFeatures",
+    "ParameterSet",
     "ParameterVersion",
     "RiskParameters",
     "SignalModel",

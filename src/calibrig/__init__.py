@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from calibrig.market import MarketData as MarketData
     from calibrig.market import Quotes as Quotes
     from calibrig.market import Trades as Trades
+    from calibrig.models.quoting import AvellanedaStoikov as AvellanedaStoikov
     from calibrig.parameters import AvellanedaStoikovParameters as AvellanedaStoikovParameters
     from calibrig.parameters import Evidence as Evidence
     from calibrig.parameters import GateResult as GateResult
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from calibrig.parameters import Verdict as Verdict
 
 _HOME = {
+    "AvellanedaStoikov": "models.quoting",
     "AvellanedaStoikovParameters": "parameters",
     "Evidence": "parameters",
     "GateResult": "parameters",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from calibrig.market import MarketData as MarketData
     from calibrig.market import Quotes as Quotes
     from calibrig.market import Trades as Trades
+    from calibrig.models.hawkes import HawkesEngine as HawkesEngine
+    from calibrig.models.hawkes import simulate_hawkes as simulate_hawkes
     from calibrig.models.quoting import AvellanedaStoikov as AvellanedaStoikov
     from calibrig.parameters import AvellanedaStoikovParameters as AvellanedaStoikovParameters
     from calibrig.parameters import Evidence as Evidence
@@ -32,6 +34,7 @@ _HOME = {
     "AvellanedaStoikovParameters": "parameters",
     "Evidence": "parameters",
     "GateResult": "parameters",
+    "HawkesEngine": "models.hawkes",
     "HawkesParameters": "parameters",
     "Instrument": "parameters",
     "MarketData": "market",
@@ -43,6 +46,7 @@ _HOME = {
     "SignalModel": "parameters",
     "Trades": "market",
     "Verdict": "parameters",
+    "simulate_hawkes": "models.hawkes",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604

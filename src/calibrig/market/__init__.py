@@ -1,5 +1,26 @@
 """What comes in: trades and quotes as columns, one reader per format, signing, quality, a simulated market."""
 
+from calibrig.market.child_fills import ChildFillAssessment, assess_child_fills, merge_child_fills
+from calibrig.market.quality import QualityReport, compute_fingerprint
+from calibrig.market.reading import MarketReading, load_trades, read_market, read_quotes, read_trades
+from calibrig.market.signing import sign_trades
 from calibrig.market.ticks import MarketData, Quotes, Trades
+from calibrig.parameters import Instrument
 
-__all__ = ["MarketData", "Quotes", "Trades"]
+__all__ = [
+    "ChildFillAssessment",
+    "Instrument",
+    "MarketData",
+    "MarketReading",
+    "QualityReport",
+    "Quotes",
+    "Trades",
+    "assess_child_fills",
+    "compute_fingerprint",
+    "load_trades",
+    "merge_child_fills",
+    "read_market",
+    "read_quotes",
+    "read_trades",
+    "sign_trades",
+]

@@ -1,0 +1,56 @@
+"""Which reader understands a text: the table of formats, asked in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from calibrig.errors import FileFormatError
+from calibrig.market.binance_capture import read_binance_capture, recognise_binance_capture
+from calibrig.market.files import SourceFile
+from calibrig.market.lean import read_lean_equity, recognise_lean_equity
+from calibrig.market.raw import RawTicks
+
+__all__ = ["FORMATS", "Format", "read_source"]
+
+
+class _Reader(Protocol):
+    def __call__(self, source: SourceFile, text: bytes, *, skip_bad_rows: bool = ...) -> list[RawTicks]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format: how it is told, and its reader."""
+
+    name: str
+    recognise: Callable[[SourceFile, str], bool]
+    read: _Reader
+
+
+FORMATS = (
+    Format("LEAN equity ticks", recognise_lean_equity, read_lean_equity),
+    Format("Binance websocket capture", recognise_binance_capture, read_binance_capture),
+)
+
+
+def read_source(source: SourceFile, *, skip_bad_rows: bool = False) -> list[RawTicks]:
+    """Read one text with the reader that recognises it.
+
+    Raises
+    ------
+    FileFormatError
+        No reader recognises it, or a row cannot be read.
+    """
+    text = source.read_bytes()
+    first_line = (
+        text[: max(0, text.find(b"\n")) or 4096][:4096].decode("utf-8", "replace").strip("\r\n \ufeff")
+    )
+    for candidate in FORMATS:
+        if candidate.recognise(source, first_line):
+            return candidate.read(source, text, skip_bad_rows=skip_bad_rows)
+    known = ", ".join(f.name for f in FORMATS)
+    raise FileFormatError(
+        f"{source.label} row 1 ({first_line[:60]!r}) is of no format known here ({known}); check the name and the "
+        "content, or read it with read_columns and a map of its columns"
+    )

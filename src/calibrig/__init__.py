@@ -12,8 +12,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from calibrig.market import MarketData as MarketData
+    from calibrig.market import MarketReading as MarketReading
+    from calibrig.market import QualityReport as QualityReport
     from calibrig.market import Quotes as Quotes
     from calibrig.market import Trades as Trades
+    from calibrig.market import load_trades as load_trades
+    from calibrig.market import merge_child_fills as merge_child_fills
+    from calibrig.market import read_market as read_market
+    from calibrig.market import read_quotes as read_quotes
+    from calibrig.market import read_trades as read_trades
+    from calibrig.market import sign_trades as sign_trades
     from calibrig.models.hawkes import HawkesEngine as HawkesEngine
     from calibrig.models.hawkes import simulate_hawkes as simulate_hawkes
     from calibrig.models.quoting import AvellanedaStoikov as AvellanedaStoikov
@@ -38,14 +46,22 @@ _HOME = {
     "HawkesParameters": "parameters",
     "Instrument": "parameters",
     "MarketData": "market",
+    "MarketReading": "market",
     "MicrostructureFeatures": "parameters",
     "ParameterSet": "parameters",
     "ParameterVersion": "parameters",
+    "QualityReport": "market",
     "Quotes": "market",
     "RiskParameters": "parameters",
     "SignalModel": "parameters",
     "Trades": "market",
     "Verdict": "parameters",
+    "load_trades": "market",
+    "merge_child_fills": "market",
+    "read_market": "market",
+    "read_quotes": "market",
+    "read_trades": "market",
+    "sign_trades": "market",
     "simulate_hawkes": "models.hawkes",
 }
 

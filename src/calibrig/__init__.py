@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from calibrig.engine import extract_features as extract_features
     from calibrig.market import MarketData as MarketData
     from calibrig.market import MarketReading as MarketReading
     from calibrig.market import QualityReport as QualityReport
@@ -63,6 +64,7 @@ _HOME = {
     "read_trades": "market",
     "sign_trades": "market",
     "simulate_hawkes": "models.hawkes",
+    "extract_features": "engine",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604

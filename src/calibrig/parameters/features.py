@@ -19,14 +19,14 @@ class MicrostructureFeatures(msgspec.Struct, frozen=True, kw_only=True):
     depth_imbalance : float
         (bid size - ask size) / (bid size + ask size) at the touch, in [-1, 1].
     microprice_offset : float
-        (microprice - mid) / half-spread, in [-1, 1].
+        (microprice - mid) / half-spread, in [-1, 1]; the microprice takes the touch sizes averaged over 1 s.
     order_flow_imbalance_fast, order_flow_imbalance_slow : float
         Order-flow imbalance (Cont, Kukanov, Stoikov 2014), exponentially weighted over 1 s and 10 s, in units of
         the average touch size.
     signed_volume_fast, signed_volume_slow : float
         Signed traded volume, exponentially weighted over 1 s and 10 s, in units of the average touch size.
     buy_intensity, sell_intensity : float
-        Hawkes intensity of market orders per side over its stationary mean.
+        Hawkes intensity of market orders per side over its stationary mean; 1 where there is no model.
     intensity_imbalance : float
         (buy - sell) / (buy + sell) of the two intensities, in [-1, 1].
     volatility_fast, volatility_slow : float
@@ -34,7 +34,7 @@ class MicrostructureFeatures(msgspec.Struct, frozen=True, kw_only=True):
     mid_return_fast, mid_return_slow : float
         Mid minus its exponentially weighted average over 1 s and 10 s, half-spreads.
     time_since_trade_s, quote_age_s : float
-        Seconds since the last trade and since the last quote change before this tick.
+        Seconds since the last trade and since the last quote change before this tick, at most 60.
 
     Examples
     --------

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from calibrig.calibration import QuotingFit as QuotingFit
+    from calibrig.calibration import fit_quoting as fit_quoting
     from calibrig.engine import extract_features as extract_features
     from calibrig.market import MarketData as MarketData
     from calibrig.market import MarketReading as MarketReading
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from calibrig.parameters import Verdict as Verdict
 
 _HOME = {
+    "QuotingFit": "calibration",
+    "fit_quoting": "calibration",
     "AvellanedaStoikov": "models.quoting",
     "AvellanedaStoikovParameters": "parameters",
     "Evidence": "parameters",

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from calibrig.bridge import AcceleratorMode as AcceleratorMode
+    from calibrig.bridge import HardwareInTheLoopBridge as HardwareInTheLoopBridge
+    from calibrig.bridge import HardwareStatus as HardwareStatus
+    from calibrig.bridge import LatencyStats as LatencyStats
     from calibrig.calibration import QuotingFit as QuotingFit
     from calibrig.calibration import fit_quoting as fit_quoting
     from calibrig.engine import extract_features as extract_features
@@ -41,15 +45,17 @@ if TYPE_CHECKING:
     from calibrig.parameters import Verdict as Verdict
 
 _HOME = {
-    "QuotingFit": "calibration",
-    "fit_quoting": "calibration",
+    "AcceleratorMode": "bridge",
     "AvellanedaStoikov": "models.quoting",
     "AvellanedaStoikovParameters": "parameters",
     "Evidence": "parameters",
     "GateResult": "parameters",
+    "HardwareInTheLoopBridge": "bridge",
+    "HardwareStatus": "bridge",
     "HawkesEngine": "models.hawkes",
     "HawkesParameters": "parameters",
     "Instrument": "parameters",
+    "LatencyStats": "bridge",
     "MarketData": "market",
     "MarketReading": "market",
     "MicrostructureFeatures": "parameters",
@@ -57,10 +63,13 @@ _HOME = {
     "ParameterVersion": "parameters",
     "QualityReport": "market",
     "Quotes": "market",
+    "QuotingFit": "calibration",
     "RiskParameters": "parameters",
     "SignalModel": "parameters",
     "Trades": "market",
     "Verdict": "parameters",
+    "extract_features": "engine",
+    "fit_quoting": "calibration",
     "load_trades": "market",
     "merge_child_fills": "market",
     "read_market": "market",
@@ -68,7 +77,6 @@ _HOME = {
     "read_trades": "market",
     "sign_trades": "market",
     "simulate_hawkes": "models.hawkes",
-    "extract_features": "engine",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604

@@ -1,1 +1,33 @@
 """The hardware-in-the-loop bridge: inference in software or on a card, with health and latency statistics."""
+
+from calibrig.bridge.device import CARD_ABI_VERSION, CARD_IDENTITY_WORD, Device, DeviceIdentity
+from calibrig.bridge.hardware_bridge import Answer, FeatureBuffer, HardwareInTheLoopBridge, LatencyHistogram
+from calibrig.bridge.health import (
+    HEALTH_TABLE,
+    AcceleratorMode,
+    Fault,
+    HardwareStatus,
+    HealthEvent,
+    Source,
+    StatusChange,
+)
+from calibrig.bridge.statistics import LatencyStats
+
+__all__ = [
+    "CARD_ABI_VERSION",
+    "CARD_IDENTITY_WORD",
+    "HEALTH_TABLE",
+    "AcceleratorMode",
+    "Answer",
+    "Device",
+    "DeviceIdentity",
+    "Fault",
+    "FeatureBuffer",
+    "HardwareInTheLoopBridge",
+    "HardwareStatus",
+    "HealthEvent",
+    "LatencyHistogram",
+    "LatencyStats",
+    "Source",
+    "StatusChange",
+]

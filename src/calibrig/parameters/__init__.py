@@ -11,7 +11,7 @@ from calibrig.parameters.judgement import Evidence, GateResult, Verdict
 from calibrig.parameters.quoting import AvellanedaStoikovParameters
 from calibrig.parameters.risk import RiskParameters
 from calibrig.parameters.set import ParameterSet
-from calibrig.parameters.signal import SignalModel
+from calibrig.parameters.signal import NetworkLayer, SignalModel, TreeEnsemble
 from calibrig.parameters.version import KINDS, ParameterVersion
 
 __all__ = [
@@ -25,9 +25,11 @@ __all__ = [
     "HawkesParameters",
     "Instrument",
     "MicrostructureFeatures",
+    "NetworkLayer",
     "ParameterSet",
     "ParameterVersion",
     "RiskParameters",
     "SignalModel",
+    "TreeEnsemble",
     "Verdict",
 ]

@@ -1,0 +1,304 @@
+// Fixed-point kernels of the signal model, once per instruction set: exact integers, equal bit for bit.
+#include "signal_packed.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace calibrig::CALIBRIG_ISA {
+namespace {
+
+std::int32_t clamp_answer(const PackedSignal* model, std::int64_t value) noexcept {
+    const std::int64_t one = model->one;
+    value = value > one ? one : value;
+    return static_cast<std::int32_t>(value < -one ? -one : value);
+}
+
+#if defined(CALIBRIG_ISA_avx512)
+
+int quantise(const PackedSignal* model, const double* x, std::int16_t* out) noexcept {
+    const __m512d low = _mm512_set1_pd(model->low), high = _mm512_set1_pd(model->high);
+    __mmask8 bad = 0;
+    for (int i = 0; i < n_features; i += 8) {
+        const __m512d v = _mm512_loadu_pd(x + i);
+        bad = static_cast<__mmask8>(bad | _mm512_fpclass_pd_mask(v, 0x01 | 0x08 | 0x10 | 0x80));
+        const __m512d s = _mm512_mul_pd(_mm512_sub_pd(v, _mm512_load_pd(model->offset + i)),
+                                        _mm512_load_pd(model->scale + i));
+        const __m512d c = _mm512_min_pd(_mm512_max_pd(s, low), high);
+        const __m256i q = _mm512_cvt_roundpd_epi32(c, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm256_cvtepi32_epi16(q));
+    }
+    return bad == 0;
+}
+
+#elif defined(CALIBRIG_ISA_avx2)
+
+int quantise(const PackedSignal* model, const double* x, std::int16_t* out) noexcept {
+    const __m256d low = _mm256_set1_pd(model->low), high = _mm256_set1_pd(model->high);
+    __m256d finite = _mm256_castsi256_pd(_mm256_set1_epi64x(-1));
+    for (int i = 0; i < n_features; i += 4) {
+        const __m256d v = _mm256_loadu_pd(x + i);
+        const __m256d zero = _mm256_sub_pd(v, v);  // NaN where v is NaN or infinite
+        finite = _mm256_and_pd(finite, _mm256_cmp_pd(zero, zero, _CMP_ORD_Q));
+        const __m256d s = _mm256_mul_pd(_mm256_sub_pd(v, _mm256_load_pd(model->offset + i)),
+                                        _mm256_load_pd(model->scale + i));
+        const __m256d c = _mm256_min_pd(_mm256_max_pd(s, low), high);
+        const __m256d r = _mm256_round_pd(c, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        const __m128i q = _mm256_cvtpd_epi32(r);
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(out + i), _mm_packs_epi32(q, q));
+    }
+    return _mm256_movemask_pd(finite) == 0xF;
+}
+
+#else
+
+int quantise(const PackedSignal* model, const double* x, std::int16_t* out) noexcept {
+    int bad = 0;
+    for (int i = 0; i < n_features; ++i) {
+        const double zero = x[i] - x[i];
+        bad |= !(zero == 0.0);
+        double s = (x[i] - model->offset[i]) * model->scale[i];
+        s = s > model->low ? s : model->low;
+        s = s < model->high ? s : model->high;
+        // Round half to even: adding 1.5 * 2^52 leaves no room for a fraction.
+        const volatile double shifted = s + 6755399441055744.0;
+        out[i] = static_cast<std::int16_t>(static_cast<std::int32_t>(shifted - 6755399441055744.0));
+    }
+    return bad == 0;
+}
+
+#endif
+
+std::int32_t linear(const PackedSignal* model, const std::int16_t* q) noexcept {
+#if defined(CALIBRIG_ISA_avx512) || defined(CALIBRIG_ISA_avx2)
+    const __m256i products = _mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)),
+                                               _mm256_load_si256(reinterpret_cast<const __m256i*>(model->linear)));
+    const __m256i sums = _mm256_add_epi64(_mm256_cvtepi32_epi64(_mm256_castsi256_si128(products)),
+                                          _mm256_cvtepi32_epi64(_mm256_extracti128_si256(products, 1)));
+    __m128i pair = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    pair = _mm_add_epi64(pair, _mm_unpackhi_epi64(pair, pair));
+    return clamp_answer(model, _mm_cvtsi128_si64(pair) + model->bias);
+#else
+    std::int64_t sum = model->bias;
+    for (int i = 0; i < n_features; ++i) sum += static_cast<std::int64_t>(q[i]) * model->linear[i];
+    return clamp_answer(model, sum);
+#endif
+}
+
+#if defined(CALIBRIG_ISA_avx512)
+
+std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
+    const __m512i features =
+        _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
+    alignas(64) std::int16_t leaf[32];
+    std::int64_t sum = model->bias;
+    for (int g = 0; g < model->groups; ++g) {
+        __mmask32 right[tree_nodes];
+        for (int n = 0; n < tree_nodes; ++n) {
+            const __m512i value = _mm512_permutexvar_epi16(_mm512_load_si512(model->tree_feature[g][n]), features);
+            right[n] = _mm512_cmpgt_epi16_mask(value, _mm512_load_si512(model->tree_threshold[g][n]));
+        }
+        const auto pick = [](__mmask32 by, __mmask32 no, __mmask32 yes) -> __mmask32 {
+            return (no & ~by) | (yes & by);
+        };
+        const __mmask32 b3 = right[0];
+        const __mmask32 b2 = pick(b3, right[1], right[2]);
+        const __mmask32 b1 = pick(b3, pick(b2, right[3], right[4]), pick(b2, right[5], right[6]));
+        const __mmask32 b0 =
+            pick(b3, pick(b2, pick(b1, right[7], right[8]), pick(b1, right[9], right[10])),
+                 pick(b2, pick(b1, right[11], right[12]), pick(b1, right[13], right[14])));
+        __m512i index = _mm512_maskz_set1_epi16(b0, 1);
+        index = _mm512_mask_add_epi16(index, b1, index, _mm512_set1_epi16(2));
+        index = _mm512_mask_add_epi16(index, b2, index, _mm512_set1_epi16(4));
+        index = _mm512_mask_add_epi16(index, b3, index, _mm512_set1_epi16(8));
+        _mm512_store_si512(leaf, index);
+        const std::int32_t(*table)[tree_leaves] = model->leaf + g * 32;
+        std::int32_t even = 0, odd = 0;
+        for (int t = 0; t < 32; t += 2) {
+            even += table[t][leaf[t]];
+            odd += table[t + 1][leaf[t + 1]];
+        }
+        sum += static_cast<std::int64_t>(even) + odd;
+    }
+    return clamp_answer(model, sum);
+}
+
+#elif defined(CALIBRIG_ISA_avx2)
+
+std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
+    const __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q)));
+    const __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + 8)));
+    alignas(32) std::int16_t leaf[16];
+    std::int64_t sum = model->bias;
+    for (int half = 0; half < 2 * model->groups; ++half) {
+        const int g = half >> 1, at = (half & 1) * 16;
+        __m256i right[tree_nodes];
+        for (int n = 0; n < tree_nodes; ++n) {
+            const __m256i a = _mm256_shuffle_epi8(
+                low, _mm256_load_si256(reinterpret_cast<const __m256i*>(model->tree_low[g][n] + 2 * at)));
+            const __m256i b = _mm256_shuffle_epi8(
+                high, _mm256_load_si256(reinterpret_cast<const __m256i*>(model->tree_high[g][n] + 2 * at)));
+            right[n] = _mm256_cmpgt_epi16(
+                _mm256_or_si256(a, b),
+                _mm256_load_si256(reinterpret_cast<const __m256i*>(model->tree_threshold[g][n] + at)));
+        }
+        const auto pick = [](__m256i by, __m256i no, __m256i yes) { return _mm256_blendv_epi8(no, yes, by); };
+        const __m256i b3 = right[0];
+        const __m256i b2 = pick(b3, right[1], right[2]);
+        const __m256i b1 = pick(b3, pick(b2, right[3], right[4]), pick(b2, right[5], right[6]));
+        const __m256i b0 =
+            pick(b3, pick(b2, pick(b1, right[7], right[8]), pick(b1, right[9], right[10])),
+                 pick(b2, pick(b1, right[11], right[12]), pick(b1, right[13], right[14])));
+        // A mask is -1: index = -(8 b3 + 4 b2 + 2 b1 + b0).
+        __m256i index = _mm256_add_epi16(_mm256_slli_epi16(b3, 1), b2);
+        index = _mm256_add_epi16(_mm256_slli_epi16(index, 1), b1);
+        index = _mm256_add_epi16(_mm256_slli_epi16(index, 1), b0);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(leaf), _mm256_sub_epi16(_mm256_setzero_si256(), index));
+        const std::int32_t(*table)[tree_leaves] = model->leaf + g * 32 + at;
+        std::int32_t even = 0, odd = 0;
+        for (int t = 0; t < 16; t += 2) {
+            even += table[t][leaf[t]];
+            odd += table[t + 1][leaf[t + 1]];
+        }
+        sum += static_cast<std::int64_t>(even) + odd;
+    }
+    return clamp_answer(model, sum);
+}
+
+#else
+
+std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
+    std::int64_t sum = model->bias;
+    for (int t = 0; t < model->n_trees; ++t) {
+        const std::int16_t* feature = model->node_feature[t];
+        const std::int16_t* threshold = model->node_threshold[t];
+        int node = 0;
+        for (int level = 0; level < 4; ++level) node = 2 * node + 1 + (q[feature[node]] > threshold[node]);
+        sum += model->leaf[t][node - tree_nodes];
+    }
+    return clamp_answer(model, sum);
+}
+
+#endif
+
+#if defined(CALIBRIG_ISA_avx512)
+
+__m512i broadcast_pair(const std::int16_t* values, int pair) noexcept {
+    std::int32_t both;
+    __builtin_memcpy(&both, values + 2 * pair, sizeof both);
+    return _mm512_set1_epi32(both);
+}
+
+std::int32_t network(const PackedSignal* model, const std::int16_t* q) noexcept {
+    alignas(64) std::int16_t hidden[32];
+    const __m512i zero = _mm512_setzero_si512(), largest = _mm512_set1_epi32(model->largest);
+    __m512i a0 = _mm512_load_si512(model->bias1), a1 = _mm512_load_si512(model->bias1 + 16);
+    __m512i b0 = zero, b1 = zero;
+    for (int p = 0; p < 8; p += 2) {
+        const __m512i x = broadcast_pair(q, p), y = broadcast_pair(q, p + 1);
+        a0 = _mm512_dpwssd_epi32(a0, x, _mm512_load_si512(model->layer1[p]));
+        a1 = _mm512_dpwssd_epi32(a1, x, _mm512_load_si512(model->layer1[p] + 16));
+        b0 = _mm512_dpwssd_epi32(b0, y, _mm512_load_si512(model->layer1[p + 1]));
+        b1 = _mm512_dpwssd_epi32(b1, y, _mm512_load_si512(model->layer1[p + 1] + 16));
+    }
+    const __m128i shift1 = _mm_cvtsi32_si128(model->shift1), shift2 = _mm_cvtsi32_si128(model->shift2);
+    a0 = _mm512_sra_epi32(_mm512_add_epi32(a0, b0), shift1);
+    a1 = _mm512_sra_epi32(_mm512_add_epi32(a1, b1), shift1);
+    a0 = _mm512_min_epi32(_mm512_max_epi32(a0, zero), largest);
+    a1 = _mm512_min_epi32(_mm512_max_epi32(a1, zero), largest);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(hidden), _mm512_cvtepi32_epi16(a0));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(hidden + 16), _mm512_cvtepi32_epi16(a1));
+    __m512i c[4] = {_mm512_load_si512(model->bias2), zero, zero, zero};
+    for (int p = 0; p < 16; ++p)
+        c[p & 3] = _mm512_dpwssd_epi32(c[p & 3], broadcast_pair(hidden, p), _mm512_load_si512(model->layer2[p]));
+    __m512i d = _mm512_add_epi32(_mm512_add_epi32(c[0], c[1]), _mm512_add_epi32(c[2], c[3]));
+    d = _mm512_min_epi32(_mm512_max_epi32(_mm512_sra_epi32(d, shift2), zero), largest);
+    const __m256i last = _mm256_madd_epi16(_mm512_cvtepi32_epi16(d),
+                                           _mm256_load_si256(reinterpret_cast<const __m256i*>(model->layer3)));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(last), _mm256_extracti128_si256(last, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1));
+    return clamp_answer(model, static_cast<std::int64_t>(_mm_cvtsi128_si32(sum)) + model->bias3);
+}
+
+#elif defined(CALIBRIG_ISA_avx2)
+
+__m256i broadcast_pair(const std::int16_t* values, int pair) noexcept {
+    std::int32_t both;
+    __builtin_memcpy(&both, values + 2 * pair, sizeof both);
+    return _mm256_set1_epi32(both);
+}
+
+__m256i load(const void* from) noexcept { return _mm256_load_si256(static_cast<const __m256i*>(from)); }
+
+// ((sum >> shift) clamped to 0 .. largest), 16 values as 16-bit integers in order.
+__m256i activate(__m256i first, __m256i second, int shift, int largest) noexcept {
+    const __m128i by = _mm_cvtsi32_si128(shift);
+    const __m256i zero = _mm256_setzero_si256(), top = _mm256_set1_epi32(largest);
+    first = _mm256_min_epi32(_mm256_max_epi32(_mm256_sra_epi32(first, by), zero), top);
+    second = _mm256_min_epi32(_mm256_max_epi32(_mm256_sra_epi32(second, by), zero), top);
+    return _mm256_permute4x64_epi64(_mm256_packs_epi32(first, second), 0xD8);
+}
+
+std::int32_t network(const PackedSignal* model, const std::int16_t* q) noexcept {
+    alignas(32) std::int16_t hidden[32];
+    __m256i a[4];
+    for (int k = 0; k < 4; ++k) a[k] = load(model->bias1 + 8 * k);
+    for (int p = 0; p < 8; ++p) {
+        const __m256i x = broadcast_pair(q, p);
+        for (int k = 0; k < 4; ++k)
+            a[k] = _mm256_add_epi32(a[k], _mm256_madd_epi16(x, load(model->layer1[p] + 8 * k)));
+    }
+    _mm256_store_si256(reinterpret_cast<__m256i*>(hidden), activate(a[0], a[1], model->shift1, model->largest));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(hidden + 16),
+                       activate(a[2], a[3], model->shift1, model->largest));
+    __m256i c0 = load(model->bias2), c1 = load(model->bias2 + 8);
+    for (int p = 0; p < 16; ++p) {
+        const __m256i x = broadcast_pair(hidden, p);
+        c0 = _mm256_add_epi32(c0, _mm256_madd_epi16(x, load(model->layer2[p])));
+        c1 = _mm256_add_epi32(c1, _mm256_madd_epi16(x, load(model->layer2[p] + 8)));
+    }
+    const __m256i last =
+        _mm256_madd_epi16(activate(c0, c1, model->shift2, model->largest), load(model->layer3));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(last), _mm256_extracti128_si256(last, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1));
+    return clamp_answer(model, static_cast<std::int64_t>(_mm_cvtsi128_si32(sum)) + model->bias3);
+}
+
+#else
+
+void activate(const std::int32_t* sums, int n, int shift, int largest, std::int16_t* out) noexcept {
+    for (int i = 0; i < n; ++i) {
+        std::int32_t v = sums[i] >> shift;
+        v = v > 0 ? v : 0;
+        out[i] = static_cast<std::int16_t>(v < largest ? v : largest);
+    }
+}
+
+std::int32_t network(const PackedSignal* model, const std::int16_t* q) noexcept {
+    std::int32_t first[32], second[16];
+    std::int16_t hidden1[32], hidden2[16];
+    for (int o = 0; o < 32; ++o) first[o] = model->bias1[o];
+    for (int p = 0; p < 8; ++p)
+        for (int o = 0; o < 32; ++o)
+            first[o] += q[2 * p] * model->layer1[p][o][0] + q[2 * p + 1] * model->layer1[p][o][1];
+    activate(first, 32, model->shift1, model->largest, hidden1);
+    for (int o = 0; o < 16; ++o) second[o] = model->bias2[o];
+    for (int p = 0; p < 16; ++p)
+        for (int o = 0; o < 16; ++o)
+            second[o] += hidden1[2 * p] * model->layer2[p][o][0] + hidden1[2 * p + 1] * model->layer2[p][o][1];
+    activate(second, 16, model->shift2, model->largest, hidden2);
+    std::int64_t sum = model->bias3;
+    for (int i = 0; i < 16; ++i) sum += hidden2[i] * model->layer3[i];
+    return clamp_answer(model, sum);
+}
+
+#endif
+
+}  // namespace
+
+extern const SignalKernels signal_kernels;
+const SignalKernels signal_kernels = {&quantise, {&linear, &trees, &network}};
+
+}  // namespace calibrig::CALIBRIG_ISA

@@ -1,0 +1,297 @@
+"""The bridge as Python sees it: a thin, typed face on the native object that the engine also runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from calibrig._native import bridge as _core  # noqa: TID251
+from calibrig.bridge.faults import make_error
+from calibrig.bridge.health import (
+    EVENTS,
+    FAULTS,
+    MODES,
+    SOURCES,
+    STATUSES,
+    AcceleratorMode,
+    Fault,
+    HardwareStatus,
+    Source,
+    StatusChange,
+)
+from calibrig.bridge.statistics import LatencyStats, check_path
+from calibrig.errors import DeviceUnavailableError, InvalidInputError
+from calibrig.models.signal import add_golden_vectors, reference_model
+from calibrig.parameters import SignalModel
+
+__all__ = ["Answer", "FeatureBuffer", "HardwareInTheLoopBridge", "LatencyHistogram"]
+
+FeatureBuffer = _core.FeatureBuffer
+LatencyHistogram = _core.LatencyHistogram
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One prediction and where it came from.
+
+    Attributes
+    ----------
+    signal : float
+        Predicted mid move in half-spreads, in [-1, 1]; 0.0 where ``source`` is none.
+    sequence : int
+        1, 2, 3 .. per bridge.
+    model_id : int
+        First four bytes of the hash of the model that answered.
+    source : Source
+    device_ns : int
+        Time in the device (or its stub), ns.
+    fault : Fault
+        Why there is no answer, or why not the card's.
+    """
+
+    signal: float
+    sequence: int
+    model_id: int
+    source: Source
+    device_ns: int
+    fault: Fault
+
+
+class HardwareInTheLoopBridge(_core.Bridge):
+    """Inference in software or on a card, with no change to the strategy.
+
+    Parameters
+    ----------
+    mode : AcceleratorMode
+        Where predictions are made.
+    model : SignalModel, optional
+        Default: the packaged reference model (origin "default").
+    device : Device, optional
+        The card; needed by HARDWARE_FPGA and HYBRID_FALLBACK.
+    stub_latency_ns : int
+        How long SOFTWARE_STUB takes in real time; 0 is as fast as possible.
+    deadline_ns : int
+        How long one call waits for the card.
+    verify : int
+        Shadow checks of the card in software: 0 none, 1 every call, N one call in N.
+    sla_ns : int, optional
+        Limit of the device path for the health; default ``max(400, stub_latency_ns)``.
+    roundtrip_sla_ns : int, optional
+        Limit of the round trip for the health; default none.
+    status_path : str, optional
+        File (best under ``/dev/shm``) through which another process reads counters and histograms.
+    seed : int
+        Of the choice of shadow checks.
+
+    Notes
+    -----
+    One bridge per thread: one thread predicts, any thread may read or swap. A second thread inside `predict` gets
+    `BridgeStateError`.
+
+    Examples
+    --------
+    >>> from calibrig import AcceleratorMode, HardwareInTheLoopBridge, MicrostructureFeatures
+    >>> with HardwareInTheLoopBridge(AcceleratorMode.SOFTWARE_STUB) as bridge:
+    ...     bridge.initialize()
+    ...     signal = bridge.predict(MicrostructureFeatures(depth_imbalance=0.5))
+    ...     bridge.get_status()
+    <HardwareStatus.READY: 'READY'>
+    >>> round(signal, 3)
+    0.1
+    """
+
+    def __init__(
+        self,
+        mode: AcceleratorMode = AcceleratorMode.SOFTWARE_STUB,
+        *,
+        model: SignalModel | None = None,
+        device: Any = None,
+        stub_latency_ns: int = 400,
+        deadline_ns: int = 2_000,
+        verify: int = 0,
+        sla_ns: int | None = None,
+        roundtrip_sla_ns: int | None = None,
+        status_path: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._model = _with_golden(reference_model() if model is None else model)
+        self._device = device
+        for name, value, least in (
+            ("stub_latency_ns", stub_latency_ns, 0),
+            ("deadline_ns", deadline_ns, 1),
+            ("verify", verify, 0),
+            ("sla_ns", 1 if sla_ns is None else sla_ns, 1),
+            ("roundtrip_sla_ns", 1 if roundtrip_sla_ns is None else roundtrip_sla_ns, 1),
+        ):
+            _check_option(name, value, least)
+        super().__init__(
+            MODES.index(AcceleratorMode(mode)),
+            self._model,
+            stub_latency_ns,
+            deadline_ns,
+            verify,
+            sla_ns or 0,
+            roundtrip_sla_ns or 0,
+            seed,
+            status_path or "",
+        )
+        self._require_device(AcceleratorMode(mode))
+
+    def _require_device(self, mode: AcceleratorMode) -> None:
+        if mode is not AcceleratorMode.SOFTWARE_STUB and self._device is None:
+            raise DeviceUnavailableError(
+                f"{mode} needs a device and none was given; pass device=open_device('shm:///name') or another "
+                "device URL, or use SOFTWARE_STUB"
+            )
+
+    @property
+    def native(self) -> _core.Bridge:
+        """The native object, as an engine takes it."""
+        return self
+
+    @property
+    def model(self) -> SignalModel:
+        """The model that answers."""
+        return self._model
+
+    def initialize(self) -> None:
+        """Check the device (if any) and open for calls; a second call does nothing.
+
+        Raises
+        ------
+        DeviceError
+            HARDWARE_FPGA only: the device fails its check. HYBRID_FALLBACK starts on software and probes on.
+        BridgeStateError
+            After `close`.
+        """
+        fault = self._initialize()
+        if fault and not (self.get_mode() is AcceleratorMode.HYBRID_FALLBACK and self._status() != _CLOSED):
+            raise make_error(fault)
+
+    def answer(self, features: _core.Features, *, charge: bool = False) -> Answer:
+        """Predict and say where the answer came from; never raises for a device's fault.
+
+        Parameters
+        ----------
+        features : FeatureBuffer, MicrostructureFeatures, float64 array or sequence of 16
+        charge : bool
+            True in replay: return at once; ``device_ns`` is the nominal latency to charge to the venue's clock.
+        """
+        raw = self.predict_answer(features, charge)
+        return Answer(
+            signal=raw.signal,
+            sequence=raw.sequence,
+            model_id=raw.model_id,
+            source=SOURCES[raw.source_code],
+            device_ns=raw.device_ns,
+            fault=FAULTS[raw.fault_code],
+        )
+
+    def get_status(self) -> HardwareStatus:
+        """Return the health; never waits for the predicting thread."""
+        return STATUSES[self._status()]
+
+    def get_mode(self) -> AcceleratorMode:
+        """Return the mode in use."""
+        return MODES[self._mode()]
+
+    def meets_latency_sla(self, ns: float = 400.0, *, percentile: float = 0.99, path: str = "device") -> bool:
+        """Whether the percentile of the latencies is at most ``ns``; True while there are none."""
+        check_path(path)
+        if not 0.0 < percentile <= 1.0:
+            raise InvalidInputError(f"percentile is {percentile}; give a share above 0 and at most 1")
+        return self._histogram(path).percentile(percentile) <= ns
+
+    def get_latency_stats(self, path: str = "device") -> LatencyStats:
+        """Return the statistics of one path, ``"device"`` or ``"roundtrip"``, since the start or `reset_stats`."""
+        check_path(path)
+        histogram = self._histogram(path)
+        counts, (failures, fallbacks) = self._counts(), self._baselines()
+        return LatencyStats(
+            count=histogram.count,
+            mean=histogram.mean,
+            p50=histogram.percentile(0.5),
+            p95=histogram.percentile(0.95),
+            p99=histogram.percentile(0.99),
+            p999=histogram.percentile(0.999),
+            max=float(histogram.max),
+            failure_count=_integer(counts["failures"]) - failures,
+            fallback_count=_integer(counts["fallbacks"]) - fallbacks,
+        )
+
+    def get_histogram(self, path: str = "device") -> LatencyHistogram:
+        """Return a copy of one path's histogram: to merge with other bridges' or to export (``to_buckets``)."""
+        check_path(path)
+        return self._histogram(path)
+
+    def get_counts(self) -> Mapping[str, int]:
+        """Return all counters since the start, the faults by name among them (``fault_timeout`` ..)."""
+        counts = dict(self._counts())
+        faults = counts.pop("faults")
+        assert isinstance(faults, list)
+        named = {f"fault_{name}": count for name, count in zip(FAULTS, faults, strict=False)}
+        return {name: _integer(count) for name, count in counts.items()} | named
+
+    def get_status_changes(self, after: int = 0) -> list[StatusChange]:
+        """Return the changes of status with an index above ``after``; the ring keeps the last 256."""
+        return [
+            StatusChange(
+                index=index,
+                time_ns=time_ns,
+                before=STATUSES[before],
+                after=STATUSES[now],
+                event=EVENTS[event],
+                fault=FAULTS[fault],
+            )
+            for index, time_ns, before, now, event, fault in self._changes(after)
+        ]
+
+    def reset_stats(self) -> None:
+        """Start the statistics anew; safe while another thread predicts."""
+        self._reset()
+
+    def set_mode(self, mode: AcceleratorMode) -> None:
+        """Change the mode under load; the next call sees it whole."""
+        self._require_device(AcceleratorMode(mode))
+        self._apply(AcceleratorMode(mode), None)
+
+    def set_model(self, model: SignalModel) -> None:
+        """Change the model under load; the next call sees it whole."""
+        model = _with_golden(model)
+        self._apply(self.get_mode(), model)
+        self._model = model
+
+    def _apply(self, mode: AcceleratorMode, model: SignalModel | None) -> None:
+        fault = self._swap(MODES.index(mode), model)
+        if fault and (mode is AcceleratorMode.HARDWARE_FPGA or self._status() == _CLOSED):
+            raise make_error(fault)
+
+    def close(self) -> None:
+        """Release device and threads; safe twice."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_CLOSED = STATUSES.index(HardwareStatus.CLOSED)
+
+
+def _check_option(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 10**12:
+        raise InvalidInputError(f"{name} is {value!r}; give an integer in {least} .. {10**12}")
+
+
+def _with_golden(model: SignalModel) -> SignalModel:
+    return model if model.golden_values else add_golden_vectors(model)
+
+
+def _integer(value: Any) -> int:
+    return int(value)

@@ -43,11 +43,16 @@ if TYPE_CHECKING:
     from calibrig.parameters import RiskParameters as RiskParameters
     from calibrig.parameters import SignalModel as SignalModel
     from calibrig.parameters import Verdict as Verdict
+    from calibrig.store import CalibrationQuality as CalibrationQuality
+    from calibrig.store import ModelStore as ModelStore
+    from calibrig.store import PostgreSQLModelStore as PostgreSQLModelStore
+    from calibrig.store import RedisModelStore as RedisModelStore
 
 _HOME = {
     "AcceleratorMode": "bridge",
     "AvellanedaStoikov": "models.quoting",
     "AvellanedaStoikovParameters": "parameters",
+    "CalibrationQuality": "store",
     "Evidence": "parameters",
     "GateResult": "parameters",
     "HardwareInTheLoopBridge": "bridge",
@@ -59,11 +64,14 @@ _HOME = {
     "MarketData": "market",
     "MarketReading": "market",
     "MicrostructureFeatures": "parameters",
+    "ModelStore": "store",
     "ParameterSet": "parameters",
     "ParameterVersion": "parameters",
+    "PostgreSQLModelStore": "store",
     "QualityReport": "market",
     "Quotes": "market",
     "QuotingFit": "calibration",
+    "RedisModelStore": "store",
     "RiskParameters": "parameters",
     "SignalModel": "parameters",
     "Trades": "market",

@@ -1,0 +1,98 @@
+"""What a backend must do: six functions on opaque bytes; all logic lives in ModelStore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from calibrig.store.record import Sealed
+
+__all__ = ["Backend", "Heads", "HistoryQuery", "Stored"]
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """One version as a backend keeps it.
+
+    Attributes
+    ----------
+    payload : bytes
+        The version; only ModelStore reads it.
+    hash : str
+        What it was appended with.
+    columns : tuple or None
+        ``(kind, symbol, version_id, updated_at, updated_by, comment, origin)`` where ``history`` reads them from
+        columns of their own, so that ``verify`` can compare them with the payload.
+    """
+
+    payload: bytes
+    hash: str
+    columns: tuple[str | int, ...] | None = None
+
+
+class Heads(msgspec.Struct, frozen=True):
+    """The heads that changed, read in one transaction.
+
+    Attributes
+    ----------
+    change : int
+        Number of the last append in this store; counts appends, in the order in which they became visible.
+    heads : tuple of Stored
+        Newest version of every key that changed after the number asked for.
+    store_id : str
+        Made once per store; another id at the same URL is another store.
+    """
+
+    change: int
+    heads: tuple[Stored, ...]
+    store_id: str
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which versions to read; None means every.
+
+    ``since`` and ``until`` are nanoseconds since 1970 UTC, both inclusive.
+    """
+
+    kind: str | None = None
+    symbol: str | None = None
+    since: int | None = None
+    until: int | None = None
+    updated_by: str | None = None
+    version_id: int | None = None
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Where versions are kept. Every call may come from any thread."""
+
+    def load_heads(self, after: int) -> Heads:
+        """Read, in one transaction, the heads of all keys that changed after change number ``after``."""
+        ...
+
+    def append(self, records: Sequence[Sealed]) -> None:
+        """Append all records or none, durably.
+
+        Raises
+        ------
+        VersionConflictError
+            If the head of a record's key is not ``version_id - 1`` with hash ``previous_hash``.
+        """
+        ...
+
+    def history(self, query: HistoryQuery) -> Iterator[Stored]:
+        """Yield the versions asked for, per key in the order of their numbers."""
+        ...
+
+    def as_of(self, kind: str, symbol: str, time_ns: int | None) -> Stored | None:
+        """Read the newest version written at ``time_ns`` or before (None: the head)."""
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until something may have changed (True) or ``timeout_s`` has passed (False); only a hint."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; safe twice; ends a ``wait`` in another thread."""
+        ...

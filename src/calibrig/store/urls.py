@@ -1,0 +1,101 @@
+"""Which backend a URL means, and how a URL is shown without its secrets."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import cast
+
+from calibrig.errors import InvalidInputError, MissingDependencyError
+from calibrig.store.backend import Backend
+
+__all__ = ["backend_kind", "file_path", "open_backend", "redact"]
+
+_SCHEMES = {
+    "sqlite": "sqlite",
+    "json": "json",
+    "redis": "redis",
+    "rediss": "redis",
+    "valkey": "redis",
+    "valkeys": "redis",
+    "unix": "redis",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+}
+_OPENERS = {
+    "sqlite": ("calibrig.store.backends.sqlite", "SQLiteBackend", ""),
+    "json": ("calibrig.store.backends.json_file", "JSONFileBackend", ""),
+    "redis": ("calibrig.store.backends.redis", "RedisBackend", "redis"),
+    "postgres": ("calibrig.store.backends.postgres", "PostgresBackend", "postgres"),
+}
+_SUFFIXES = {".json": "json", ".db": "sqlite", ".sqlite": "sqlite", ".sqlite3": "sqlite"}
+_HELP = (
+    "give ./name.json, sqlite:///name.db, redis://host:6379/0, rediss://..., unix:///path/to/redis.sock, "
+    "or postgresql://host/database"
+)
+
+
+def backend_kind(url: str) -> str:
+    """Return ``sqlite``, ``json``, ``redis`` or ``postgres``.
+
+    Examples
+    --------
+    >>> backend_kind("./config/parameters.json"), backend_kind("postgresql://db:5432/params")
+    ('json', 'postgres')
+    """
+    if not isinstance(url, str) or not url.strip() or "\0" in url or "\n" in url:
+        raise InvalidInputError(f"the store's URL is {redact(str(url))!r}; {_HELP}")
+    scheme, separator, _ = url.partition("://")
+    kind = _SCHEMES.get(scheme.lower()) if separator else _SUFFIXES.get(Path(url).suffix.lower())
+    if kind is None:
+        raise InvalidInputError(f"the store's URL is {redact(url)!r}, which names no known backend; {_HELP}")
+    return kind
+
+
+def file_path(url: str) -> Path:
+    """Return the path of a file URL: three slashes are relative, four absolute.
+
+    Examples
+    --------
+    >>> file_path("sqlite:///calibrig.db").as_posix(), file_path("sqlite:////srv/a.db").as_posix()
+    ('calibrig.db', '/srv/a.db')
+    """
+    _, separator, rest = url.partition("://")
+    if not separator:
+        return Path(url)
+    if not rest.startswith("/") or rest == "/":
+        raise InvalidInputError(
+            f"the store's URL is {url!r}; give three slashes and a relative path, or four and an absolute one"
+        )
+    return Path(rest[1:])
+
+
+_SECRET = re.compile(r"(?i)(password|passwd|pass|pwd|sslpassword|token|secret)=([^&\s]*)")
+
+
+def redact(text: str) -> str:
+    """Return ``text`` with the passwords of any URL in it replaced by ``***``.
+
+    Examples
+    --------
+    >>> redact("redis://trader:hunter2@cache:6379/0?password=x")
+    'redis://trader:***@cache:6379/0?password=***'
+    """
+    text = _SECRET.sub(r"\1=***", text)
+    return re.sub(r"(?<=://)([^\s/?#'\"]*):([^\s'\"]*)@", r"\1:***@", text)
+
+
+def open_backend(url: str, *, create: bool = True) -> Backend:
+    """Open the backend that ``url`` names."""
+    module, name, extra = _OPENERS[backend_kind(url)]
+    try:
+        opener = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        if not extra:
+            raise
+        raise MissingDependencyError(
+            f"a {extra} store needs a package that is not installed ({error.name}); "
+            f"run: pip install 'calibrig[{extra}]'"
+        ) from None
+    return cast(Backend, opener(url, create=create))

@@ -1,0 +1,106 @@
+"""URLs: which backend, which path, and never a secret in a message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from calibrig import ModelStore, PostgreSQLModelStore, RedisModelStore
+from calibrig.errors import (
+    CalibrigError,
+    CorruptRecordError,
+    InvalidInputError,
+    MissingFileError,
+    RefusedError,
+)
+from calibrig.store import redact
+from calibrig.store.urls import backend_kind
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("./config/parameters.json", "json"),
+        ("json:///a.json", "json"),
+        ("a.db", "sqlite"),
+        ("sqlite:////srv/a", "sqlite"),
+        ("redis://prod-cache:6379", "redis"),
+        ("rediss://h/0", "redis"),
+        ("postgresql://prod-db:5432/params", "postgres"),
+    ],
+)
+def test_the_url_names_the_backend(url: str, kind: str) -> None:
+    assert backend_kind(url) == kind
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        " ",
+        "mongodb://x",
+        "parameters",
+        "a.yaml",
+        "sqlite://",
+        "json://a.json",
+        "a\0.json",
+        "http://h/a.json",
+    ],
+)
+def test_other_urls_are_refused_with_what_to_give(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="give"):
+        ModelStore(url).initialize()
+
+
+def test_the_named_stores_accept_only_their_own_urls() -> None:
+    with pytest.raises(InvalidInputError, match="RedisModelStore opens redis"):
+        RedisModelStore("postgresql://u:secret@h/d")
+    with pytest.raises(InvalidInputError, match="PostgreSQLModelStore") as caught:
+        PostgreSQLModelStore("redis://u:secret@h/0")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:hunter2@h/0",
+        "redis://:hunter2@h",
+        "postgresql://u:hunter2@h,h2/db",
+        "postgresql://u@h/db?password=hunter2&x=1",
+        "could not connect to postgresql://u:hun:ter2@h/db today; password=hunter2",
+    ],
+)
+def test_secrets_are_never_shown(url: str) -> None:
+    assert "ter2" not in redact(url)
+
+
+def test_what_is_no_store_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("this is no database, but it is long enough to be one" * 100)
+    (tmp_path / "log.json.log").write_text("this is no log\n")
+    for name in ("text.db", "log.json"):
+        with pytest.raises(CorruptRecordError, match="is no calibrig"):
+            ModelStore(tmp_path / name).initialize()
+    with pytest.raises(MissingFileError, match="store init"):
+        ModelStore(tmp_path / "none.db", create=False).initialize()
+    with pytest.raises(MissingFileError, match="store init"):
+        ModelStore(tmp_path / "none.json", create=False).initialize()
+    with pytest.raises(CalibrigError):
+        ModelStore(tmp_path / "text.db" / "below.db").initialize()
+
+
+def test_a_newer_schema_and_another_program_are_refused(tmp_path: Path) -> None:
+    import sqlite3
+
+    with ModelStore(tmp_path / "a.db"):
+        pass
+    connection = sqlite3.connect(tmp_path / "a.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(RefusedError, match="upgrade"):
+        ModelStore(tmp_path / "a.db").initialize()
+    connection = sqlite3.connect(tmp_path / "b.db")
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    with pytest.raises(CorruptRecordError, match="another program"):
+        ModelStore(tmp_path / "b.db").initialize()

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from calibrig.bridge import HardwareStatus as HardwareStatus
     from calibrig.bridge import LatencyStats as LatencyStats
     from calibrig.calibration import QuotingFit as QuotingFit
+    from calibrig.calibration import SignalFit as SignalFit
     from calibrig.calibration import fit_quoting as fit_quoting
+    from calibrig.calibration import fit_signal as fit_signal
     from calibrig.engine import extract_features as extract_features
     from calibrig.market import MarketData as MarketData
     from calibrig.market import MarketReading as MarketReading
@@ -77,7 +79,9 @@ _HOME = {
     "Trades": "market",
     "Verdict": "parameters",
     "extract_features": "engine",
+    "SignalFit": "calibration",
     "fit_quoting": "calibration",
+    "fit_signal": "calibration",
     "load_trades": "market",
     "merge_child_fills": "market",
     "read_market": "market",

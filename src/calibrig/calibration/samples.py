@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrig.engine import FeatureRows
 from calibrig.errors import InvalidInputError, InvalidTicksError
 from calibrig.market import MarketData
 
@@ -59,25 +60,19 @@ class SignalSamples:
 
 
 def build_samples(
-    market: MarketData,
-    time_ns: Int64Array,
-    features: Float64Array,
-    *,
-    horizon_s: float,
-    max_rows: int = 200_000,
+    market: MarketData, rows: FeatureRows, *, horizon_s: float, max_rows: int = 200_000
 ) -> SignalSamples:
     """Pair features with the mid move that followed, inside one session each.
 
-    The mid at a tick is the one in force after every quote with that stamp, the later mid likewise. Ticks without
-    a two-sided quote, or with less than the horizon left in their session, are left out. Above ``max_rows`` every
-    k-th tick is taken.
+    The last row of each stamp is used, with the mid in force after it. Rows that are not valid, or with less than
+    the horizon left in their session, are left out. Above ``max_rows`` every k-th row is taken.
 
     Parameters
     ----------
     market : MarketData
         With quotes.
-    time_ns, features : ndarray, shapes (n,), (n, 16)
-        As :func:`calibrig.engine.extract_features` returns them.
+    rows : FeatureRows
+        From :func:`calibrig.engine.extract_features`.
     horizon_s : float
         Horizon, s.
     max_rows : int
@@ -86,6 +81,11 @@ def build_samples(
     Returns
     -------
     SignalSamples
+
+    Raises
+    ------
+    InvalidTicksError
+        No two-sided quotes.
     """
     quotes = market.quotes
     usable = (quotes.bid_ticks > 0) & (quotes.ask_ticks > quotes.bid_ticks)
@@ -95,24 +95,25 @@ def build_samples(
         )
     quote_ns, mid = quotes.time_ns[usable], quotes.mid_ticks()[usable]
     half_spread: Float64Array = np.multiply((quotes.ask_ticks - quotes.bid_ticks)[usable], 0.5)
+    time_ns = rows.time_ns
     session = np.searchsorted(market.sessions[:, 0], time_ns, side="right") - 1
     later_ns = time_ns + round(horizon_s * 1e9)
     now = np.searchsorted(quote_ns, time_ns, side="right") - 1
-    inside = session >= 0
-    clipped = np.maximum(session, 0)
-    inside &= later_ns < market.sessions[clipped, 1]
-    inside &= (now >= 0) & (quote_ns[np.maximum(now, 0)] >= market.sessions[clipped, 0])
-    inside &= np.all(np.isfinite(features), axis=1)
-    rows = np.flatnonzero(inside)
-    if len(rows) > max_rows:
-        rows = rows[:: -(-len(rows) // max_rows)]
-    later = np.searchsorted(quote_ns, later_ns[rows], side="right") - 1
+    row_session = np.maximum(session, 0)
+    inside = rows.valid & (session >= 0)
+    inside &= np.diff(time_ns, append=time_ns[-1:] + 1) > 0
+    inside &= later_ns < market.sessions[row_session, 1]
+    inside &= (now >= 0) & (quote_ns[np.maximum(now, 0)] >= market.sessions[row_session, 0])
+    chosen = np.flatnonzero(inside)
+    if len(chosen) > max_rows:
+        chosen = chosen[:: -(-len(chosen) // max_rows)]
+    later = np.searchsorted(quote_ns, later_ns[chosen], side="right") - 1
     return SignalSamples(
-        time_ns=time_ns[rows],
-        features=np.ascontiguousarray(features[rows]),
-        move_ticks=mid[later] - mid[now[rows]],
-        half_spread_ticks=half_spread[now[rows]],
-        session=session[rows],
+        time_ns=time_ns[chosen],
+        features=np.ascontiguousarray(rows.values[chosen]),
+        move_ticks=mid[later] - mid[now[chosen]],
+        half_spread_ticks=half_spread[now[chosen]],
+        session=session[chosen],
         horizon_s=horizon_s,
     )
 
@@ -120,11 +121,10 @@ def build_samples(
 def split_purged(
     time_ns: Int64Array, *, test_start_ns: int, test_end_ns: int, horizon_s: float, embargo_s: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Split rows into training and test so that no training target and no feature memory reaches over.
+    """Split rows into training and test so that no training row knows the test.
 
-    A training row is purged when its target ends after the test starts; rows within ``embargo_s`` after the test
-    are left out of training, and rows within ``embargo_s`` after its start are left out of the test where training
-    rows precede it (features remember).
+    A training row before the test is purged when its target ends after the test starts; a training row after the
+    test is embargoed for the horizon and ``embargo_s``: test targets and the memory of its features reach that far.
 
     Returns
     -------
@@ -132,17 +132,14 @@ def split_purged(
 
     Examples
     --------
-    >>> t = np.arange(10) * 10**9
-    >>> train, test = split_purged(t, test_start_ns=5 * 10**9, test_end_ns=8 * 10**9, horizon_s=2.0, embargo_s=1.0)
+    >>> t = np.arange(14) * 10**9
+    >>> train, test = split_purged(t, test_start_ns=5 * 10**9, test_end_ns=8 * 10**9, horizon_s=2.0, embargo_s=3.0)
     >>> np.flatnonzero(train).tolist(), np.flatnonzero(test).tolist()
-    ([0, 1, 2, 3, 9], [6, 7])
+    ([0, 1, 2, 3, 13], [5, 6, 7])
     """
     if test_end_ns <= test_start_ns:
         raise InvalidInputError(f"the test span {test_start_ns} .. {test_end_ns} is empty")
     horizon_ns, embargo_ns = round(horizon_s * 1e9), round(embargo_s * 1e9)
-    before = time_ns + horizon_ns <= test_start_ns
-    after = time_ns >= test_end_ns + embargo_ns
-    train = before | after
-    start_ns = test_start_ns + (embargo_ns if bool(before.any()) else 0)
-    test = (time_ns >= start_ns) & (time_ns < test_end_ns)
+    train = (time_ns + horizon_ns <= test_start_ns) | (time_ns >= test_end_ns + horizon_ns + embargo_ns)
+    test = (time_ns >= test_start_ns) & (time_ns < test_end_ns)
     return train, test

@@ -4,6 +4,8 @@ from calibrig.market.child_fills import ChildFillAssessment, assess_child_fills,
 from calibrig.market.quality import QualityReport, compute_fingerprint
 from calibrig.market.reading import MarketReading, load_trades, read_market, read_quotes, read_trades
 from calibrig.market.signing import sign_trades
+from calibrig.market.simulated_truth import MarketTruth
+from calibrig.market.simulation import SimulatedMarket, simulate_market
 from calibrig.market.ticks import MarketData, Quotes, Trades
 from calibrig.parameters import Instrument
 
@@ -12,8 +14,10 @@ __all__ = [
     "Instrument",
     "MarketData",
     "MarketReading",
+    "MarketTruth",
     "QualityReport",
     "Quotes",
+    "SimulatedMarket",
     "Trades",
     "assess_child_fills",
     "compute_fingerprint",
@@ -23,4 +27,5 @@ __all__ = [
     "read_quotes",
     "read_trades",
     "sign_trades",
+    "simulate_market",
 ]

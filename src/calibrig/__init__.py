@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from calibrig.engine import extract_features as extract_features
     from calibrig.market import MarketData as MarketData
     from calibrig.market import MarketReading as MarketReading
+    from calibrig.market import MarketTruth as MarketTruth
     from calibrig.market import QualityReport as QualityReport
     from calibrig.market import Quotes as Quotes
+    from calibrig.market import SimulatedMarket as SimulatedMarket
     from calibrig.market import Trades as Trades
     from calibrig.market import load_trades as load_trades
     from calibrig.market import merge_child_fills as merge_child_fills
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from calibrig.market import read_quotes as read_quotes
     from calibrig.market import read_trades as read_trades
     from calibrig.market import sign_trades as sign_trades
+    from calibrig.market import simulate_market as simulate_market
     from calibrig.models.hawkes import HawkesEngine as HawkesEngine
     from calibrig.models.hawkes import simulate_hawkes as simulate_hawkes
     from calibrig.models.quoting import AvellanedaStoikov as AvellanedaStoikov
@@ -65,6 +68,7 @@ _HOME = {
     "LatencyStats": "bridge",
     "MarketData": "market",
     "MarketReading": "market",
+    "MarketTruth": "market",
     "MicrostructureFeatures": "parameters",
     "ModelStore": "store",
     "ParameterSet": "parameters",
@@ -75,11 +79,12 @@ _HOME = {
     "QuotingFit": "calibration",
     "RedisModelStore": "store",
     "RiskParameters": "parameters",
+    "SignalFit": "calibration",
     "SignalModel": "parameters",
+    "SimulatedMarket": "market",
     "Trades": "market",
     "Verdict": "parameters",
     "extract_features": "engine",
-    "SignalFit": "calibration",
     "fit_quoting": "calibration",
     "fit_signal": "calibration",
     "load_trades": "market",
@@ -89,6 +94,7 @@ _HOME = {
     "read_trades": "market",
     "sign_trades": "market",
     "simulate_hawkes": "models.hawkes",
+    "simulate_market": "market",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604

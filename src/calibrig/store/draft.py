@@ -55,6 +55,8 @@ def check_author(updated_by: str, comment: str) -> None:
             raise InvalidInputError(f"{name} is {value!r}; say who changes the parameters, and why")
         if len(value) > limit:
             raise InvalidInputError(f"{name} has {len(value)} characters; give at most {limit}")
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise InvalidInputError(f"{name} holds a NUL or half a character; give text that can be written")
 
 
 def merge_fields(kind: str, changes: Mapping[str, Any], head: Parameters | None) -> Parameters:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from calibrig.errors import InvalidInputError, StoreError
+from calibrig.errors import CorruptRecordError, InvalidInputError, StoreError
 from calibrig.parameters import (
     AvellanedaStoikovParameters,
     HawkesParameters,
@@ -221,17 +221,19 @@ class StoreReader:
 
     def refresh(self) -> None:
         """Compare the heads with the backend's now; the watcher does this by itself."""
-        backend, view = self._open()
-        loaded = backend.load_heads(view.change)
-        if loaded.store_id != view.store_id or loaded.change < view.change:
-            loaded = backend.load_heads(0)
-        with self._applying:
-            _, view = self._open()
+        with self._applying:  # so that what is applied was read after all that has been applied
+            backend, view = self._open()
+            loaded = backend.load_heads(view.change)
+            if loaded.store_id != view.store_id or loaded.change < view.change:
+                loaded = backend.load_heads(0)  # restored, emptied or another store: compare everything
             changed = merge_heads(view, loaded.heads)
-            if loaded.change < view.change and not changed and loaded.store_id == view.store_id:
-                return  # another thread has already applied something newer
-            self._view = view.advance(changed, loaded.change)
+            if loaded.store_id != view.store_id or loaded.change < view.change:
+                raise CorruptRecordError(
+                    f"the store at {redact(self._url)} is not the one that was opened: it is at change "
+                    f"{loaded.change}, {view.change} had been seen; restore it or open it again"
+                )
             if changed:
+                self._view = view.advance(changed, loaded.change)
                 self._pushes += 1
                 self._tell(changed)
 

@@ -1,0 +1,363 @@
+"""PostgreSQL: the enterprise backend. One function appends, triggers refuse any change, notifications are hints."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.rows import tuple_row
+
+from calibrig.errors import (
+    CalibrigError,
+    CorruptRecordError,
+    InvalidInputError,
+    MissingFileError,
+    RefusedError,
+    StoreError,
+    StoreUnavailableError,
+    VersionConflictError,
+)
+from calibrig.store.backend import Heads, HistoryQuery, Stored
+from calibrig.store.backends.postgres_schema import MIGRATIONS
+from calibrig.store.record import Sealed
+from calibrig.store.urls import redact
+
+__all__ = ["PostgresBackend"]
+
+TIMEOUT_S = 0.5  # for every answer; psycopg alone would wait for ever
+WRITE_TIMEOUT_S = 10.0  # an append may queue behind other writers
+CONNECT_TIMEOUT_S = 2
+SCHEMA = len(MIGRATIONS)
+_PAGE = 512
+Row = tuple[Any, ...]
+
+
+class _Timed(psycopg.Connection[Row]):
+    """A connection whose every wait ends: psycopg's own default is to wait for ever."""
+
+    limit_s: float = TIMEOUT_S
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        return super().wait(gen, interval, self.limit_s if timeout is None else timeout)
+
+
+class _DoesNotFollowError(StoreError):
+    """A record of a batch is not the next of its key."""
+
+    def __init__(self, index: int, present: int) -> None:
+        super().__init__("a record is not the next of its key")
+        self.index = index
+        self.present = present
+
+
+class PostgresBackend:
+    """Versions in the schema ``calibrig`` of a PostgreSQL database.
+
+    Parameters
+    ----------
+    url : str
+        ``postgresql://user@host:5432/database?sslmode=verify-full``; libpq's options and ``~/.pgpass`` apply.
+        ``schema=calibrig`` after ``?`` names another schema.
+    create : bool
+        Make the schema where there is none.
+    """
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        self._shown = redact(url)
+        self._conninfo, self._schema = _take_schema(url)
+        self._lock = threading.RLock()
+        self._waiting = threading.Lock()
+        self._closed = False
+        self._connection: _Timed | None = None
+        self._listener: _Timed | None = None
+        try:
+            self._migrate(create)
+        except BaseException:
+            self.close()
+            raise
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> _Timed:
+        with self._errors():
+            return _Timed.connect(
+                self._conninfo,
+                autocommit=True,
+                row_factory=tuple_row,
+                prepare_threshold=1,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                application_name="calibrig",
+                options=f"-c statement_timeout={int(WRITE_TIMEOUT_S * 1000)} -c timezone=UTC "
+                f"-c search_path={self._schema},pg_catalog -c lock_timeout={int(WRITE_TIMEOUT_S * 1000)}",
+                keepalives_idle=5,
+                keepalives_interval=2,
+                keepalives_count=2,
+            )
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.DatabaseError as error:
+            if error.sqlstate == "CB001":
+                wrong, present = str(error.diag.message_primary).split()
+                raise _DoesNotFollowError(int(wrong) - 1, int(present)) from None
+            raise self._translate(error) from None
+        except psycopg.Error as error:
+            raise self._unreachable(error) from None
+
+    def _translate(self, error: psycopg.DatabaseError) -> CalibrigError:
+        """Return the typed error for what the server or the driver said."""
+        if isinstance(error, pg.UniqueViolation):
+            return VersionConflictError(f"somebody else wrote first ({_words(error)})")
+        words = f"({_words(error)})"
+        if isinstance(error, pg.DiskFull | pg.OutOfMemory):
+            return StoreError(f"{self._shown} has no space left {words}; nothing was written: free some")
+        if isinstance(
+            error, pg.InsufficientPrivilege | pg.InvalidPassword | pg.InvalidAuthorizationSpecification
+        ):
+            return RefusedError(
+                f"{self._shown} does not let this user do that {words}; check user, password and role"
+            )
+        if isinstance(error, pg.UndefinedTable | pg.InvalidSchemaName | pg.UndefinedFunction):
+            return StoreError(f"{self._shown} holds no calibrig store {words}; run: calibrig store init")
+        if isinstance(error, pg.InvalidCatalogName):
+            return InvalidInputError(f"{self._shown}: {_words(error)}; create the database first")
+        if isinstance(error, pg.LockNotAvailable | pg.QueryCanceled):
+            return StoreUnavailableError(f"{self._shown} is too busy {words}; try again")
+        if isinstance(error, pg.RaiseException):
+            return RefusedError(f"{self._shown}: {_words(error)}")
+        if isinstance(error, psycopg.OperationalError):
+            return self._unreachable(error)
+        if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+            return InvalidInputError(f"{self._shown} is no PostgreSQL URL: {_words(error)}")
+        return StoreError(f"{self._shown}: {_words(error)}")
+
+    def _unreachable(self, error: psycopg.Error) -> CalibrigError:
+        words = _words(error)
+        if any(
+            part in words for part in ("password authentication", "no password", "role", "no pg_hba.conf")
+        ):
+            return RefusedError(f"{self._shown} refuses the user or the password ({words}); check both")
+        if "does not exist" in words and "database" in words:
+            return InvalidInputError(f"{self._shown}: {words}; create the database first")
+        return StoreUnavailableError(
+            f"{self._shown} cannot be reached or does not answer ({words}); try again"
+        )
+
+    @contextlib.contextmanager
+    def _working(self, limit_s: float = TIMEOUT_S) -> Iterator[_Timed]:
+        """Lend the connection to one thread; a broken one is thrown away, the next call makes another."""
+        with self._lock:
+            if self._closed:
+                raise StoreError(f"the store at {self._shown} is closed; open it again")
+            if self._connection is None or self._connection.closed:
+                self._connection = self._connect()
+            connection = self._connection
+            connection.limit_s = limit_s
+            try:
+                with self._errors():
+                    yield connection
+            except StoreUnavailableError:
+                self._connection = None
+                _throw_away(connection)
+                raise
+
+    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Ask; once more on a fresh connection, because the server may have been restarted since."""
+        for again in (True, False):
+            had = self._connection
+            try:
+                with self._working() as connection:
+                    return connection.execute(sql, values).fetchall()
+            except StoreUnavailableError:
+                if not again or had is None or "timeout" in str(had):
+                    raise
+        raise AssertionError("not reached")
+
+    # -- schema -------------------------------------------------------------------------------------------------------
+
+    def _migrate(self, create: bool) -> None:
+        present = self._present_schema()
+        if present > SCHEMA:
+            raise RefusedError(
+                f"{self._shown} has store schema {present}, this calibrig knows {SCHEMA}; upgrade calibrig"
+            )
+        if present == SCHEMA:
+            return
+        if present == 0 and not create:
+            raise MissingFileError(f"there is no store at {self._shown}; run: calibrig store init")
+        with self._working(WRITE_TIMEOUT_S) as connection, connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", [self._schema])
+            present = self._present_schema(connection)
+            for number in range(present + 1, SCHEMA + 1):
+                connection.execute(MIGRATIONS[number - 1].replace("{schema}", self._schema))
+                connection.execute(
+                    f"UPDATE {self._schema}.store SET schema_number = %s",
+                    [number],
+                )
+
+    def _present_schema(self, connection: _Timed | None = None) -> int:
+        # Asked of the tables, not by to_regclass: that may answer from a cache older than the lock just taken.
+        sql = (
+            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND c.relname = 'store'"
+        )
+        read = (lambda s, v=(): connection.execute(s, v).fetchall()) if connection else self._read
+        if not read(sql, [self._schema])[0][0]:
+            return 0
+        return int(read(f"SELECT schema_number FROM {self._schema}.store")[0][0])
+
+    # -- Backend ------------------------------------------------------------------------------------------------------
+
+    def load_heads(self, after: int) -> Heads:
+        """Read the heads that changed after ``after``, in one statement and so in one snapshot."""
+        rows = self._read(
+            "SELECT s.change, s.store_id, h.hash, v.payload FROM store s "
+            "LEFT JOIN heads h ON h.change > %s LEFT JOIN versions v ON v.change = h.change ORDER BY h.change",
+            [after],
+        )
+        if not rows:
+            raise CorruptRecordError(f"{self._shown} has lost its store row; restore a backup")
+        change, store_id = rows[0][:2]
+        heads = [(digest, payload) for _, _, digest, payload in rows if digest is not None]
+        if any(payload is None for _, payload in heads):
+            raise CorruptRecordError(f"{self._shown} has a head whose version is missing; restore a backup")
+        return Heads(change, tuple(Stored(payload.encode(), digest) for digest, payload in heads), store_id)
+
+    def append(self, records: Sequence[Sealed]) -> None:
+        """Append all records or none, in one function; on the server's disk when this returns."""
+        columns = [
+            [getattr(one, name) for one in records]
+            for name in ("kind", "symbol", "version_id", "updated_at", "updated_by", "comment", "origin")
+        ]
+        columns += [[one.previous_hash for one in records], [one.hash for one in records]]
+        columns.append([one.payload.decode() for one in records])
+        try:
+            with self._working(WRITE_TIMEOUT_S) as connection:
+                connection.execute(
+                    "SELECT append_versions(%s::text[], %s::text[], %s::bigint[], %s::bigint[], "
+                    "%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])",
+                    columns,
+                )
+        except _DoesNotFollowError as error:
+            record = records[error.index]
+            raise VersionConflictError(
+                f"{record.kind}/{record.symbol} is at version {error.present}, not {record.version_id - 1}"
+            ) from None
+
+    def history(self, query: HistoryQuery) -> Iterator[Stored]:
+        """Yield versions by key and number, page by page: no transaction stays open."""
+        clauses = {
+            "kind = %s": query.kind,
+            "symbol = %s": query.symbol,
+            "updated_at >= %s": query.since,
+            "updated_at <= %s": query.until,
+            "updated_by = %s": query.updated_by,
+            "version_id = %s": query.version_id,
+        }
+        used = {clause: value for clause, value in clauses.items() if value is not None}
+        where = " AND ".join(["(kind, symbol, version_id) > (%s, %s, %s)", *used])
+        place: Row = ("", "", 0)
+        while True:
+            rows = self._read(
+                "SELECT payload, hash, kind, symbol, version_id, updated_at, updated_by, comment, origin "
+                f"FROM versions WHERE {where} ORDER BY kind, symbol, version_id LIMIT {_PAGE}",
+                [*place, *used.values()],
+            )
+            for row in rows:
+                yield Stored(row[0].encode(), row[1], row[2:])
+            if len(rows) < _PAGE:
+                return
+            place = rows[-1][2:5]
+
+    def as_of(self, kind: str, symbol: str, time_ns: int | None) -> Stored | None:
+        """Read the head, or the newest version of ``time_ns`` or before."""
+        if time_ns is None:
+            rows = self._read(
+                "SELECT payload, hash FROM versions WHERE kind = %s AND symbol = %s ORDER BY version_id DESC LIMIT 1",
+                (kind, symbol),
+            )
+        else:
+            rows = self._read(
+                "SELECT payload, hash FROM versions WHERE kind = %s AND symbol = %s AND updated_at <= %s "
+                "ORDER BY version_id DESC LIMIT 1",
+                (kind, symbol, time_ns),
+            )
+        return Stored(rows[0][0].encode(), rows[0][1]) if rows else None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a notification on a connection of its own."""
+        with self._waiting:
+            if self._closed:
+                return False
+            if self._listener is None:
+                self._listener = self._connect()
+                with self._errors():
+                    self._listener.execute(f"LISTEN {self._schema}_changed")
+                return True  # something may have been missed while nobody listened
+            try:
+                with self._errors():
+                    return any(True for _ in self._listener.notifies(timeout=timeout_s, stop_after=1))
+            except StoreError:
+                listener, self._listener = self._listener, None
+                _throw_away(listener)
+                if self._has_closed():
+                    return False
+                raise
+
+    def _has_closed(self) -> bool:
+        return self._closed  # another thread may have closed it meanwhile
+
+    def close(self) -> None:
+        """Close the connections; safe twice; ends a ``wait`` in another thread."""
+        if self._closed:
+            return
+        self._closed = True
+        listener = self._listener
+        if listener is not None:
+            _shut(listener)
+        with self._waiting:
+            if self._listener is not None:
+                _throw_away(self._listener)
+                self._listener = None
+        with self._lock:
+            if self._connection is not None:
+                _throw_away(self._connection)
+                self._connection = None
+
+
+def _shut(connection: psycopg.Connection[Row]) -> None:
+    """Shut the socket that another thread waits on, so that its wait ends."""
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as link,
+    ):
+        link.shutdown(socket.SHUT_RDWR)
+
+
+def _throw_away(connection: psycopg.Connection[Row]) -> None:
+    with contextlib.suppress(psycopg.Error, OSError):
+        connection.close()
+
+
+def _take_schema(url: str) -> tuple[str, str]:
+    """Split our option from libpq's."""
+    parts = urlsplit(url)
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    schema = dict(pairs).get("schema", "calibrig")
+    if not schema.isidentifier() or not schema.isascii() or schema != schema.lower() or len(schema) > 50:
+        raise InvalidInputError(f"schema is {schema!r}; give lower-case letters, digits and _, at most 50")
+    others = urlencode([(name, value) for name, value in pairs if name != "schema"])
+    return urlunsplit(parts._replace(scheme="postgresql", query=others)), schema
+
+
+def _words(error: psycopg.Error) -> str:
+    return redact(" ".join(str(error).split()))[:500]

@@ -31,10 +31,11 @@ public:
         warm_samples_ = static_cast<std::int64_t>(std::ceil(warm_up_s / p.sample_s));
     }
 
-    void reset(std::int64_t start_ns, std::int64_t end_ns) noexcept {
+    // A session that is followed from from_ns on; the sampling grid begins at its start.
+    void reset(std::int64_t start_ns, std::int64_t end_ns, std::int64_t from_ns) noexcept {
         start_ns_ = start_ns;
         end_ns_ = end_ns;
-        next_ns_ = start_ns + sample_ns_;
+        next_ns_ = start_ns + ((from_ns - start_ns) / sample_ns_ + 1) * sample_ns_;
         total_ = weight_ = last_mid_ = z_ = 0.0;
         samples_ = 0;
         level_ = 0;

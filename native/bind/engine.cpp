@@ -73,7 +73,7 @@ nb::tuple regime_path(Int64Column time, DoubleColumn mid, Int64Column sessions, 
     std::size_t i = 0;
     for (std::size_t s = 0; s < sessions.shape(0) / 2; ++s) {
         const std::int64_t start = sessions.data()[2 * s], end = sessions.data()[2 * s + 1];
-        machine.reset(start, end);
+        machine.reset(start, end, start);
         double last = 0.0;
         const auto run_to = [&](std::int64_t t) {
             while (machine.next_ns() <= t && machine.next_ns() < end) {
@@ -101,6 +101,7 @@ void engine(nb::module_ m) {
     nb::class_<Market>(m, "Market").def(nb::init<Int64Column, Int64Column, Int64Column, SideColumn,
                                                   std::optional<FloatColumn>, std::optional<MaskColumn>, Int64Column,
                                                   Int64Column, Int64Column, Int64Column, Int64Column, Int64Column>());
+    bind_replay(m);
     m.def("extract_features", &extract_features, nb::arg("market"), nb::arg("hawkes").none());
     m.def("regime_path", &regime_path);
     nb::class_<QuotingModel>(m, "QuotingModel")

@@ -26,6 +26,8 @@ namespace calibrig::bind {
 
 namespace nb = nanobind;
 
+void bind_replay(nb::module_& m);
+
 template <class T>
 using Column = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Int64Column = Column<std::int64_t>;

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from calibrig.calibration import SignalFit as SignalFit
     from calibrig.calibration import fit_quoting as fit_quoting
     from calibrig.calibration import fit_signal as fit_signal
+    from calibrig.engine import Engine as Engine
+    from calibrig.engine import PreTradeLimits as PreTradeLimits
+    from calibrig.engine import Replay as Replay
     from calibrig.engine import extract_features as extract_features
+    from calibrig.engine import replay as replay
     from calibrig.market import MarketData as MarketData
     from calibrig.market import MarketReading as MarketReading
     from calibrig.market import MarketTruth as MarketTruth
@@ -84,7 +88,11 @@ _HOME = {
     "SimulatedMarket": "market",
     "Trades": "market",
     "Verdict": "parameters",
+    "Engine": "engine",
+    "PreTradeLimits": "engine",
+    "Replay": "engine",
     "extract_features": "engine",
+    "replay": "engine",
     "fit_quoting": "calibration",
     "fit_signal": "calibration",
     "load_trades": "market",

@@ -12,7 +12,7 @@ from calibrig.engine import extract_features
 from calibrig.engine.columns import mark_new_orders, quoting_numbers, risk_numbers
 from calibrig.engine.feature_twin import compute_features
 from calibrig.errors import InvalidTicksError
-from calibrig.market import MarketData, Quotes, Trades
+from calibrig.market import MarketData, Quotes, Trades, merge_child_fills
 from calibrig.models.hawkes import HawkesEngine
 from calibrig.models.quoting import AvellanedaStoikov
 from calibrig.models.risk import compute_regime_signal, compute_regimes, compute_volatility
@@ -138,23 +138,20 @@ def test_intensities_are_those_of_the_hawkes_engine_over_the_stationary_mean() -
             np.testing.assert_allclose(rows.values[row, 7:10], expected, rtol=1e-12)
 
 
-def test_child_fills_of_one_order_excite_once_on_a_fine_clock_only() -> None:
-    def mask(resolution_ns: int, ids: list[int]) -> list[int]:
-        trades = Trades(
-            time_ns=[1, 1, 1, 2],
-            price_ticks=[1] * 4,
-            size_lots=[1] * 4,
-            side=[1, 1, -1, -1],
-            id=ids,
-            instrument=X,
-            sessions=[[0, 9]],
-            resolution_ns=resolution_ns,
-        )
-        return mark_new_orders(trades).tolist()
-
-    assert mask(1, [0, 1, 2, 3]) == [1, 0, 1, 1]
-    assert mask(10**6, [0, 1, 2, 3]) == [1, 1, 1, 1]
-    assert mask(10**6, [7, 7, 7, 7]) == [1, 0, 1, 1]
+@pytest.mark.parametrize("rule", ["id", "stamp", "none", "auto"])
+def test_child_fills_of_one_order_excite_once_by_the_rule_of_the_fit(rule: str) -> None:
+    rng = np.random.default_rng(6)
+    n = 500
+    trades = Trades(
+        time_ns=np.sort(rng.integers(0, 150, n)),
+        price_ticks=np.full(n, 5),
+        size_lots=np.ones(n, int),
+        side=rng.integers(-1, 2, n),
+        id=np.sort(rng.integers(0, 400, n)),
+        instrument=X,
+        sessions=[[0, 200]],
+    )
+    assert int(mark_new_orders(trades, rule=rule).sum()) == len(merge_child_fills(trades, rule=rule))
 
 
 def test_a_market_without_quotes_is_refused() -> None:

@@ -1,6 +1,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrig._native import bridge  # noqa: TID251
+
 _Hawkes = tuple[float, float, float, float, float, float, list[float]]
 _Quoting = tuple[float, float, float, float, float, float, float, float, float, float, int, bool]
 _Risk = tuple[list[float], list[float], float, float, float, float, float, list[float], float]
@@ -38,3 +40,42 @@ def extract_features(
 def regime_path(
     time: NDArray[np.int64], mid: NDArray[np.float64], sessions: NDArray[np.int64], risk: _Risk
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int8]]: ...
+
+_Limits = tuple[int, int, int, int, int, int, int, int, int, int, float]
+_Options = tuple[int, int, int, int, int, int, int]
+
+reason_names: tuple[str, ...]
+
+class Parameters:
+    def __init__(
+        self,
+        versions: list[int],
+        refusal: str,
+        model_id: int | None,
+        previous_model_id: int | None,
+        previous_signal_version: int,
+        max_position: int,
+        order_lots: int,
+        horizon_s: float,
+        quoting: _Quoting | None,
+        risk: _Risk | None,
+        hawkes: _Hawkes | None,
+    ) -> None: ...
+
+class Replay:
+    def __init__(
+        self, market: Market, options: _Options, limits: _Limits, bridge: bridge.Bridge | None
+    ) -> None: ...
+    def publish(self, block: Parameters, /) -> None: ...
+    def kill(self) -> None: ...
+    def run(self, ticks: int, /) -> bool: ...
+    @property
+    def event(self) -> int: ...
+    def orders(self) -> dict[str, NDArray[np.int64]]: ...
+    def fills(self) -> dict[str, NDArray[np.int64]]: ...
+    def samples(self) -> dict[str, NDArray[np.float64]]: ...
+    def sessions(self) -> dict[str, NDArray[np.float64]]: ...
+    def reasons(self) -> dict[str, NDArray[np.int64]]: ...
+    def updates(self) -> dict[str, NDArray[np.int64]]: ...
+    def counts(self) -> dict[str, int]: ...
+    def compute_ns(self) -> NDArray[np.int32]: ...

@@ -7,21 +7,21 @@ from numpy.typing import NDArray
 
 from calibrig._native import engine as _native  # noqa: TID251
 from calibrig.errors import InvalidTicksError
-from calibrig.market import MarketData, Trades
+from calibrig.market import MarketData, Trades, assess_child_fills
 from calibrig.models.risk import regime_multipliers
 from calibrig.parameters import AvellanedaStoikovParameters, HawkesParameters, RiskParameters
 
 __all__ = ["hawkes_numbers", "mark_new_orders", "quoting_numbers", "risk_numbers", "to_native_market"]
 
 _FORMS = {"stationary": 0, "finite_horizon": 1}
-_FINE_CLOCK_NS = 1_000
 
 
-def mark_new_orders(trades: Trades) -> NDArray[np.uint8]:
-    """Return 1 where a trade begins a market order, 0 where it is a further fill of the one before it.
+def mark_new_orders(trades: Trades, *, rule: str = "auto") -> NDArray[np.uint8]:
+    """Return 1 where a trade begins a market order, 0 where it is a further fill of one already seen.
 
-    Consecutive trades of one side and one stamp are one order where their ids agree, or where the clock steps in at
-    most a microsecond; on a coarser clock equal stamps are mostly chance and stay apart.
+    ``rule`` is that of :func:`calibrig.market.merge_child_fills`: ``"id"``, ``"stamp"``, ``"none"`` or ``"auto"``
+    (what :func:`calibrig.market.assess_child_fills` advises), so that the intensity online is driven by the events
+    it was fitted on. Rows of side 0 stay apart.
 
     Examples
     --------
@@ -29,15 +29,18 @@ def mark_new_orders(trades: Trades) -> NDArray[np.uint8]:
     >>> from calibrig.parameters import Instrument
     >>> trades = Trades(time_ns=[1, 1, 2], price_ticks=[5, 6, 6], size_lots=[1, 1, 1], side=[1, 1, 1],
     ...     id=[0, 1, 2], instrument=Instrument(symbol="X", tick_size=1.0, lot_size=1.0), sessions=[[0, 10]])
-    >>> mark_new_orders(trades).tolist()
+    >>> mark_new_orders(trades, rule="stamp").tolist()
     [1, 0, 1]
     """
+    if rule == "auto":
+        rule = assess_child_fills(trades).rule
     new = np.ones(len(trades), np.uint8)
-    if len(trades) > 1:
-        again = (np.diff(trades.time_ns) == 0) & (np.diff(trades.side) == 0)
-        if trades.resolution_ns > _FINE_CLOCK_NS:
-            again &= np.diff(trades.id) == 0
-        new[1:][again] = 0
+    if rule == "id" and len(trades) > 1:
+        new[1:] = (np.diff(trades.id) != 0) | (np.diff(trades.side) != 0) | (trades.side[1:] == 0)
+    elif rule == "stamp":
+        for side in (-1, 1):
+            rows = np.flatnonzero(trades.side == side)
+            new[rows[1:]] = np.diff(trades.time_ns[rows]) != 0
     return new
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from calibrig.store.record import Sealed
 
-__all__ = ["Backend", "Heads", "HistoryQuery", "Stored"]
+__all__ = ["Backend", "EditableBackend", "HandEdit", "Heads", "HistoryQuery", "Stored"]
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -95,4 +95,50 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Let go of everything; safe twice; ends a ``wait`` in another thread."""
+        ...
+
+
+class HandEdit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person changed in a file behind the store's back.
+
+    Attributes
+    ----------
+    kind, symbol : str
+        The key.
+    base_version : int
+        The version the edit was made from; 0 for a new key.
+    values : dict
+        All fields as they now stand in the file.
+    updated_by, comment : str
+        Who and why, as far as the file says so.
+    """
+
+    kind: str
+    symbol: str
+    base_version: int
+    values: dict[str, Any]
+    updated_by: str
+    comment: str
+
+
+@runtime_checkable
+class EditableBackend(Protocol):
+    """A backend whose heads people may edit by hand."""
+
+    def take_edits(self) -> tuple[HandEdit, ...]:
+        """Return what was edited since the last look.
+
+        Raises
+        ------
+        FileFormatError
+            If the edited file cannot be read; ``refuse_edits`` then puts it aside.
+        """
+        ...
+
+    def refuse_edits(self, reason: str) -> str:
+        """Put the edited file aside with the reason, bring back the last good one; return where it is now."""
+        ...
+
+    def settle_edits(self) -> None:
+        """Note that the edits have become versions."""
         ...

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from calibrig.errors import InvalidInputError, StoreUnavailableError, VersionConflictError
+from calibrig.errors import (
+    CalibrigError,
+    InvalidInputError,
+    RefusedError,
+    StoreUnavailableError,
+    VersionConflictError,
+)
 from calibrig.parameters import (
     AvellanedaStoikovParameters,
     Evidence,
@@ -19,9 +25,10 @@ from calibrig.parameters import (
     RiskParameters,
     SignalModel,
 )
-from calibrig.store.backend import HistoryQuery
+from calibrig.store.backend import EditableBackend, HandEdit, HistoryQuery
 from calibrig.store.defaults import default_parameters
 from calibrig.store.draft import Draft, build_content
+from calibrig.store.hand_edits import draft_edit, is_done
 from calibrig.store.portable import read_export
 from calibrig.store.reader import StoreReader
 from calibrig.store.record import (
@@ -73,6 +80,50 @@ class ModelStore(StoreReader):
     >>> folder.cleanup()
     """
 
+    # -- hand edits ---------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Compare the heads with the backend's now, and make versions of what people edited by hand."""
+        super().refresh()
+        backend: object = self._backend
+        if isinstance(backend, EditableBackend) and not self._taking_edits:
+            with self._applying:
+                self._taking_edits = True
+                try:
+                    self._take_edits(backend)
+                finally:
+                    self._taking_edits = False
+
+    def _take_edits(self, backend: EditableBackend) -> None:
+        """Write all edits of a file as one release, or put the file aside and say why."""
+        edits: tuple[HandEdit, ...] = ()
+        try:
+            edits = backend.take_edits()
+            if not edits:
+                return
+            super().refresh()
+            drafts = [draft_edit(edit, self.head(edit.kind, edit.symbol)) for edit in edits]
+            expected = {(edit.kind, edit.symbol): edit.base_version for edit in edits}
+            written = self._write(drafts, expected)
+        except VersionConflictError as error:
+            if edits and all(is_done(edit, self.head(edit.kind, edit.symbol)) for edit in edits):
+                return
+            self._reject(backend, error)
+        except (InvalidInputError, RefusedError) as error:
+            self._reject(backend, error)
+        else:
+            backend.settle_edits()
+            for version in written:
+                _LOG.warning(
+                    "%s/%s version %d was edited by hand", version.kind, version.symbol, version.version_id
+                )
+
+    def _reject(self, backend: EditableBackend, error: CalibrigError) -> None:
+        aside = backend.refuse_edits(str(error))
+        message = f"a hand edit was refused and put aside as {aside}: {error}"
+        self._rejected = (*self._rejected, message)[-10:]
+        _LOG.error("%s", message)
+
     # -- writing --------------------------------------------------------------------------------------------------
 
     def update(
@@ -117,7 +168,8 @@ class ModelStore(StoreReader):
             override=override,
             origin=origin or ("calibrated" if evidence is not None else "manual"),
         )
-        return self._write([draft], {} if expected_version is None else {kind: expected_version})[0]
+        expected = {} if expected_version is None else {(kind, symbol): expected_version}
+        return self._write([draft], expected)[0]
 
     def update_hawkes_parameters(
         self,
@@ -255,7 +307,8 @@ class ModelStore(StoreReader):
         ]
         if not drafts:
             raise InvalidInputError("there is nothing to publish; give at least one kind with its record")
-        return self._write(drafts, expected_versions or {})
+        expected = {(kind, symbol): number for kind, number in (expected_versions or {}).items()}
+        return self._write(drafts, expected)
 
     def rollback(
         self, kind: str, symbol: str, *, version_id: int, updated_by: str, comment: str, override: str = ""
@@ -303,14 +356,17 @@ class ModelStore(StoreReader):
             ).items()
             if self.get(kind, symbol) is None
         ]
-        return self._write(drafts, dict.fromkeys((draft.kind for draft in drafts), 0)) if drafts else ()
+        expected = {(draft.kind, draft.symbol): 0 for draft in drafts}
+        return self._write(drafts, expected) if drafts else ()
 
-    def _write(self, drafts: list[Draft], expected: Mapping[str, int]) -> tuple[ParameterVersion, ...]:
+    def _write(
+        self, drafts: list[Draft], expected: Mapping[tuple[str, str], int]
+    ) -> tuple[ParameterVersion, ...]:
         """Seal the drafts on the present heads and append them; start over while others are faster."""
         deadline = time.monotonic() + WRITE_DEADLINE_S
         for attempt in range(1_000_000):
             backend, view = self._open()
-            sealed = [self._seal(draft, view, expected.get(draft.kind)) for draft in drafts]
+            sealed = [self._seal(draft, view, expected.get((draft.kind, draft.symbol))) for draft in drafts]
             try:
                 backend.append(sealed)
             except VersionConflictError:

@@ -91,6 +91,8 @@ class StoreReader:
         self._watcher: Watcher | None = None
         self._start_ns = (0, 0)
         self._pushes = 0
+        self._taking_edits = False
+        self._rejected: tuple[str, ...] = ()
 
     # -- opening and closing -------------------------------------------------------------------------------------
 
@@ -109,6 +111,11 @@ class StoreReader:
             raise
         self._start_ns = (self._clock_ns(), self._monotonic_ns())
         self._watcher = Watcher(self._backend.wait, self.refresh, self._monotonic_ns)
+        try:
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
         self._watcher.start()
 
     def close(self) -> None:
@@ -117,7 +124,7 @@ class StoreReader:
         self._watcher, self._backend = None, None
         self._view = NoView("the store is closed; open it again")
         if watcher is not None:
-            watcher.stop()
+            watcher.stop()  # may be one that was never started
         if backend is not None:
             backend.close()
         if watcher is not None:
@@ -209,6 +216,7 @@ class StoreReader:
             keys=sum(kind in RECORD_TYPES for kind, _ in view.heads),
             change=view.change,
             pushes=self._pushes,
+            rejected_edits=self._rejected,
         )
 
     # -- reading the backend -----------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ __all__ = [
     "decode_record",
     "encode_fields",
     "encode_parameters",
+    "plain",
     "seal",
 ]
 
@@ -198,6 +199,11 @@ def _refuse_non_finite(owner: str, field: str, value: Any) -> None:
     if isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             _refuse_non_finite(owner, f"{field}[{index}]", item)
+
+
+def plain(value: Any) -> Any:
+    """Return a field as JSON would give it back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def encode_fields(owner: str, fields: Mapping[str, Any]) -> bytes:

@@ -26,6 +26,8 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
         Number of appends seen.
     pushes : int
         How often new heads were taken over.
+    rejected_edits : tuple of str
+        The last hand edits that were refused: where they are now, and why.
     """
 
     url: str
@@ -35,3 +37,4 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     change: int
     pushes: int
+    rejected_edits: tuple[str, ...] = ()

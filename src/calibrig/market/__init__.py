@@ -2,7 +2,14 @@
 
 from calibrig.market.child_fills import ChildFillAssessment, assess_child_fills, merge_child_fills
 from calibrig.market.quality import QualityReport, compute_fingerprint
-from calibrig.market.reading import MarketReading, load_trades, read_market, read_quotes, read_trades
+from calibrig.market.reading import (
+    MarketReading,
+    load_trades,
+    read_columns,
+    read_market,
+    read_quotes,
+    read_trades,
+)
 from calibrig.market.signing import sign_trades
 from calibrig.market.simulated_truth import MarketTruth
 from calibrig.market.simulation import SimulatedMarket, simulate_market
@@ -23,6 +30,7 @@ __all__ = [
     "compute_fingerprint",
     "load_trades",
     "merge_child_fills",
+    "read_columns",
     "read_market",
     "read_quotes",
     "read_trades",

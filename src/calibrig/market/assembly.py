@@ -17,12 +17,23 @@ from calibrig.market.quality import QualityReport, compute_fingerprint, measure_
 from calibrig.market.raw import RawQuotes, RawTicks, RawTrades
 from calibrig.market.signing import compute_signing_rules
 from calibrig.market.ticks import Int64Array, MarketData, Quotes, Trades
-from calibrig.parameters import SECONDS_PER_YEAR_24_7, SECONDS_PER_YEAR_US_EQUITIES, Instrument
+from calibrig.parameters.instrument import (
+    SECONDS_PER_YEAR_24_5,
+    SECONDS_PER_YEAR_24_7,
+    SECONDS_PER_YEAR_CME,
+    SECONDS_PER_YEAR_US_EQUITIES,
+    Instrument,
+)
 
 __all__ = ["assemble", "choose_days", "choose_symbol"]
 
 CROSSED_LIMIT = 0.01
-_CALENDAR_SECONDS = {"us_equities": SECONDS_PER_YEAR_US_EQUITIES, "24/7": SECONDS_PER_YEAR_24_7}
+_CALENDAR_SECONDS = {
+    "us_equities": SECONDS_PER_YEAR_US_EQUITIES,
+    "cme": SECONDS_PER_YEAR_CME,
+    "24/5": SECONDS_PER_YEAR_24_5,
+    "24/7": SECONDS_PER_YEAR_24_7,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +46,15 @@ class _Grid:
 
 
 def choose_symbol(parts: list[RawTicks], symbol: str | None) -> list[RawTicks]:
-    """Return the parts of one symbol; refuse to guess between several."""
+    """Return the parts of one symbol; refuse to guess between several.
+
+    Of a future given by its root (or alone in the files) the expiry with the most trades is taken, with a warning.
+    """
     present = sorted({part.symbol for part in parts})
+    roots = {part.root for part in parts}
+    root = symbol.upper() if symbol is not None else next(iter(roots), "")
+    if root and root in roots and (symbol is not None or (len(roots) == 1 and len(present) > 1)):
+        return _choose_expiry([part for part in parts if part.root == root])
     if symbol is not None:
         chosen = [part for part in parts if part.symbol == symbol.upper()]
         if not chosen:
@@ -47,6 +65,19 @@ def choose_symbol(parts: list[RawTicks], symbol: str | None) -> list[RawTicks]:
             f"the files hold several symbols ({', '.join(present)}); choose one with symbol="
         )
     return parts
+
+
+def _choose_expiry(parts: list[RawTicks]) -> list[RawTicks]:
+    traded: Counter[str] = Counter()
+    for part in parts:
+        traded[part.symbol] += 0 if part.trades is None else len(part.trades.time_ns)
+    best = traded.most_common(1)[0][0]
+    chosen = [part for part in parts if part.symbol == best]
+    if len(traded) > 1:
+        chosen[0].warnings.append(
+            f"{best} is taken, the most traded of {len(traded)} expiries; choose with symbol="
+        )
+    return chosen
 
 
 def choose_days(parts: list[RawTicks], days: Iterable[dt.date | str] | None) -> list[RawTicks]:
@@ -121,7 +152,9 @@ def assemble(
         resolution_ns=resolution,
         clock_offset_ms=_offsets(parts),
         fingerprint=compute_fingerprint(market),
-        warnings=(*warnings, *(w for p in parts for w in p.warnings), *_warn(figures, counts)),
+        warnings=tuple(
+            dict.fromkeys((*warnings, *(w for p in parts for w in p.warnings), *_warn(figures, counts)))
+        ),
         **{**{name: counts[name] for name in _COUNTED}, **figures},
     )
     return market, report
@@ -152,8 +185,9 @@ def _merge_sessions(parts: Sequence[RawTicks]) -> Int64Array:
                     f"{second_label} covers the same {kind} as {first_label}; give each day once"
                 )
     merged: list[list[int]] = []
+    joined = parts[0].calendar == "cme"  # a session that crosses midnight is one
     for start, end in sorted({s for p in parts for s in p.sessions}):
-        if merged and start < merged[-1][1]:
+        if merged and (start < merged[-1][1] or (joined and start == merged[-1][1])):
             merged[-1][1] = max(merged[-1][1], end)
         else:
             merged.append([start, end])

@@ -10,7 +10,7 @@ import numpy as np
 from calibrig._native import market as _native  # noqa: TID251
 from calibrig.errors import FileFormatError
 from calibrig.market.files import SourceFile
-from calibrig.market.raw import RawQuotes, RawTicks, RawTrades
+from calibrig.market.raw import RawQuotes, RawTicks, RawTrades, round_step
 from calibrig.market.ticks import Int64Array
 
 __all__ = ["read_binance_capture", "recognise_binance_capture", "scale_to_ns"]
@@ -88,8 +88,8 @@ def _make_ticks(source: SourceFile, parsed: dict[str, Any], index: int) -> RawTi
         venue="binance usdm" if usdm else "binance spot",
         price_decimals=_DECIMALS,
         size_decimals=_DECIMALS,
-        tick=-_grid(price_grid, prices),
-        lot=-_grid(size_grid, 0),
+        tick=-round_step(price_grid, prices),
+        lot=-round_step(size_grid, 0),
         resolution_ns=clock.resolution_ns,
         time_unit=clock.unit,
         sessions=[(min(everything), max(everything) + 1)] if everything else [],
@@ -150,20 +150,6 @@ def _count_book_gaps(depth: Columns, *, usdm: bool) -> int:
     if usdm:
         return int(np.count_nonzero(depth["previous"][1:] != depth["last"][:-1]))
     return int(np.count_nonzero(depth["first"][1:] != depth["last"][:-1] + 1))
-
-
-def _grid(divisor: int, seen: int) -> int:
-    """Largest step 1, 2, 2.5 or 5 times a power of ten that divides all; a power of ten where few were seen."""
-    if divisor <= 0:
-        return 1
-    power = 1
-    while divisor % (power * 10) == 0:
-        power *= 10
-    if seen >= 1000:
-        for factor in (50, 25, 20, 5, 2):
-            if divisor % (power * factor) == 0:
-                return power * factor
-    return power
 
 
 class _Clock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import lzma
 import zipfile
 import zlib
@@ -95,6 +96,7 @@ def list_sources(paths: Paths) -> list[SourceFile]:
     seen: dict[Path, Path] = {}
     for path in given:
         for file in _files(Path(path)):
+            _verify_checksum(file)
             resolved = file.resolve()
             if resolved in seen:
                 raise FileFormatError(f"{file} is given twice; name each file once")
@@ -117,6 +119,20 @@ def _files(path: Path) -> Iterator[Path]:
     if not found:
         raise MissingFileError(f"{path} holds no data files; name a folder with tick files")
     yield from found
+
+
+def _verify_checksum(file: Path) -> None:
+    """Compare with the SHA-256 in ``<file>.CHECKSUM``, where there is one."""
+    beside = file.with_name(file.name + ".CHECKSUM")
+    if not beside.is_file():
+        return
+    expected = (beside.read_text(errors="replace").split() or [""])[0].lower()
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != expected:
+        raise FileFormatError(
+            f"{file} has the SHA-256 {found[:16]}..., its CHECKSUM file says {expected[:16]}...; fetch both again"
+        )
 
 
 def _members(file: Path) -> Iterator[SourceFile]:

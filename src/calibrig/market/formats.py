@@ -8,9 +8,14 @@ from typing import Protocol
 
 from calibrig.errors import FileFormatError
 from calibrig.market.binance_capture import read_binance_capture, recognise_binance_capture
+from calibrig.market.binance_dumps import read_binance_dump, recognise_binance_dump
 from calibrig.market.files import SourceFile
 from calibrig.market.lean import read_lean_equity, recognise_lean_equity
+from calibrig.market.lean_futures import read_lean_futures, recognise_lean_futures
+from calibrig.market.lean_plain import read_lean_plain, recognise_lean_plain
+from calibrig.market.lobster import read_lobster, recognise_lobster
 from calibrig.market.raw import RawTicks
+from calibrig.market.tardis import read_tardis, recognise_tardis
 
 __all__ = ["FORMATS", "Format", "read_source"]
 
@@ -30,7 +35,12 @@ class Format:
 
 FORMATS = (
     Format("LEAN equity ticks", recognise_lean_equity, read_lean_equity),
+    Format("LEAN futures ticks", recognise_lean_futures, read_lean_futures),
+    Format("LEAN decimal ticks", recognise_lean_plain, read_lean_plain),
     Format("Binance websocket capture", recognise_binance_capture, read_binance_capture),
+    Format("Binance public dumps", recognise_binance_dump, read_binance_dump),
+    Format("Tardis", recognise_tardis, read_tardis),
+    Format("LOBSTER", recognise_lobster, read_lobster),
 )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from zoneinfo import ZoneInfo
 
-__all__ = ["compute_local_midnight_ns", "compute_us_equity_session"]
+__all__ = ["compute_cme_sessions", "compute_local_midnight_ns", "compute_us_equity_session"]
 
 NEW_YORK = ZoneInfo("America/New_York")
-_DAY_S = 86_400
 
 
 def compute_us_equity_session(day: dt.date) -> tuple[int, int]:
@@ -35,6 +34,23 @@ def compute_us_equity_session(day: dt.date) -> tuple[int, int]:
     """
     close = dt.time(13, 0) if _closes_early(day) else dt.time(16, 0)
     return _to_ns(day, dt.time(9, 30)), _to_ns(day, close)
+
+
+def compute_cme_sessions(day: dt.date) -> list[tuple[int, int]]:
+    """Return the parts of CME Group's electronic sessions that fall on a UTC day, ns since 1970 UTC.
+
+    A session runs from 18:00 to 17:15 New York the next day (the close of 2013; later closes at 17:00 lie inside).
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> [(end - start) / 3.6e12 for start, end in compute_cme_sessions(dt.date(2013, 10, 8))]
+    [21.25, 2.0]
+    """
+    start = _to_ns(day, dt.time(0), dt.UTC)
+    end = start + 86_400 * 1_000_000_000
+    close, reopen = _to_ns(day, dt.time(17, 15)), _to_ns(day, dt.time(18, 0))
+    return [(start, close), (reopen, end)]
 
 
 def compute_local_midnight_ns(day: dt.date, zone: dt.tzinfo = NEW_YORK) -> int:

@@ -13,9 +13,18 @@ from calibrig.errors import FileFormatError
 from calibrig.market.files import SourceFile
 from calibrig.market.ticks import Int64Array
 
-__all__ = ["Column", "RawQuotes", "RawTicks", "RawTrades", "parse_table"]
+__all__ = [
+    "Column",
+    "RawQuotes",
+    "RawTicks",
+    "RawTrades",
+    "carry_forward",
+    "infer_step",
+    "parse_table",
+    "round_step",
+]
 
-SKIP, INTEGER, DECIMAL, REAL, WORD, OPTIONAL = range(6)
+SKIP, INTEGER, DECIMAL, REAL, WORD, OPTIONAL, ROUNDED = range(7)
 _WHY = {
     1: "has too few fields: {width} are expected",
     2: "has too many fields: {width} are expected",
@@ -63,8 +72,8 @@ class RawQuotes:
 class RawTicks:
     """What one file says about one symbol.
 
-    ``tick`` and ``lot`` are in units of ``10 ** -price_decimals`` and ``10 ** -size_decimals``; 0 = to be inferred
-    from all files of the symbol (``tick_divisor``: greatest common divisor of the prices of this file).
+    ``tick`` and ``lot`` are in units of ``10 ** -price_decimals`` and ``10 ** -size_decimals``; negative where they
+    are inferred from the data. ``root`` is the underlying where ``symbol`` names one of its expiries.
     """
 
     label: str
@@ -78,6 +87,7 @@ class RawTicks:
     resolution_ns: int
     time_unit: str
     sessions: list[tuple[int, int]]
+    root: str = ""
     calendar: str = "24/7"
     price_unit: str = "USD"
     trades: RawTrades | None = None
@@ -85,6 +95,50 @@ class RawTicks:
     counts: Counter[str] = field(default_factory=Counter)
     clock_offset_ns: tuple[int, int] | None = None
     warnings: list[str] = field(default_factory=list)
+
+
+def carry_forward(
+    columns: list[Int64Array], counts: Counter[str], *, suspicious: Int64Array | None = None
+) -> RawQuotes:
+    """Carry both sides of (time, bid, bid size, ask, ask size) forward, in place, and keep the states that stood.
+
+    A price of 0 says nothing about its side. Left out and counted: marked rows, rows before both sides are known,
+    rows that change nothing, and crossed or locked states that a row of the same stamp replaces.
+    """
+    marks = np.zeros(len(columns[0]), np.int64) if suspicious is None else suspicious
+    time_ns, bid, bid_size, ask, ask_size = columns
+    report = _native.carry_quotes(time_ns, bid, bid_size, ask, ask_size, marks)
+    for key in ("one_sided", "unchanged", "transient", "suspicious"):
+        counts[key] += report[key]
+    counts["bad_prices"] += report["negative"]
+    kept = report["kept"]
+    return RawQuotes(
+        time_ns=time_ns[:kept],
+        bid=bid[:kept],
+        bid_size=bid_size[:kept],
+        ask=ask[:kept],
+        ask_size=ask_size[:kept],
+    )
+
+
+def infer_step(values: Int64Array, *, power: bool = False) -> int:
+    """Return the step that divides all values: see :func:`round_step`."""
+    divisor = int(np.gcd.reduce(values)) if len(values) else 0
+    return round_step(divisor, 0 if power else len(values))
+
+
+def round_step(divisor: int, seen: int) -> int:
+    """Return the largest 1, 2, 2.5 or 5 times a power of ten in ``divisor``; a power of ten where few were seen."""
+    if divisor <= 0:
+        return 1
+    power = 1
+    while divisor % (power * 10) == 0:
+        power *= 10
+    if seen >= 1000:
+        for factor in (50, 25, 20, 5, 2):
+            if divisor % (power * factor) == 0:
+                return power * factor
+    return power
 
 
 def parse_table(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from calibrig.errors import InvalidInputError, InvalidTicksError, MissingFileError
 from calibrig.market.assembly import assemble, choose_days, choose_symbol
+from calibrig.market.columns import read_mapped_file
 from calibrig.market.files import Paths, list_sources
 from calibrig.market.formats import read_source
 from calibrig.market.quality import QualityReport
 from calibrig.market.ticks import MarketData, Quotes, Trades
 
-__all__ = ["MarketReading", "load_trades", "read_market", "read_quotes", "read_trades"]
+__all__ = ["MarketReading", "load_trades", "read_columns", "read_market", "read_quotes", "read_trades"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,73 @@ def read_market(
     sources = list_sources(paths)
     parts = [part for source in sources for part in read_source(source, skip_bad_rows=skip_bad_rows)]
     parts = choose_days(choose_symbol(parts, symbol), days)
+    market, quality = assemble(parts, tick_size=tick_size, lot_size=lot_size, skip_bad_rows=skip_bad_rows)
+    return MarketReading(market=market, quality=quality)
+
+
+def read_columns(
+    tables: Mapping[str | PathLike[str], Mapping[str, str]],
+    *,
+    symbol: str,
+    tick_size: float | None = None,
+    lot_size: float | None = None,
+    time_zone: str = "UTC",
+    separator: str = ",",
+    skip_bad_rows: bool = False,
+) -> MarketReading:
+    r"""Read trades and quotes from CSV or Parquet files of any layout.
+
+    Parameters
+    ----------
+    tables : mapping of path to mapping
+        For each file the names of its columns: ``time``, ``price``, ``size`` and, where there are, ``side`` (buy,
+        sell, b, s, 1, -1) and ``id`` for trades; ``time``, ``bid``, ``bid_size``, ``ask``, ``ask_size`` for quotes.
+        Times are numbers (s, ms, us or ns since 1970 UTC, told by magnitude), timestamps or ISO text. Each UTC
+        day is a session.
+    symbol : str
+        What was traded.
+    tick_size, lot_size : float, optional
+        By default inferred from the data, with a warning.
+    time_zone : str
+        Of timestamps and text without a zone.
+    separator : str
+        Of CSV files.
+    skip_bad_rows : bool, default False
+        As in :func:`read_market`.
+
+    Returns
+    -------
+    MarketReading
+
+    Raises
+    ------
+    InvalidInputError, MissingFileError, FileFormatError
+        The map, a file, or a row and field that cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from calibrig.market import read_columns
+    >>> path = Path(tempfile.mkdtemp()) / "mine.csv"
+    >>> _ = path.write_text("when,px,qty,dir\n2024-01-02T09:00:00,10.5,3,buy\n2024-01-02T09:00:01,10.4,1,sell\n")
+    >>> reading = read_columns({path: {"time": "when", "price": "px", "size": "qty", "side": "dir"}}, symbol="X")
+    >>> reading.market.trades.price_ticks.tolist(), reading.market.instrument.tick_size
+    ([105, 104], 0.1)
+    """
+    parts = [
+        read_mapped_file(
+            path,
+            columns,
+            symbol=symbol,
+            time_zone=time_zone,
+            separator=separator,
+            skip_bad_rows=skip_bad_rows,
+        )
+        for path, columns in tables.items()
+    ]
+    if not parts:
+        raise InvalidInputError("tables is empty; give at least one path with a map of its columns")
     market, quality = assemble(parts, tick_size=tick_size, lot_size=lot_size, skip_bad_rows=skip_bad_rows)
     return MarketReading(market=market, quality=quality)
 

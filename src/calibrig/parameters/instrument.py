@@ -6,9 +6,17 @@ import msgspec
 
 from calibrig.parameters._checks import check_number, check_text
 
-__all__ = ["SECONDS_PER_YEAR_24_7", "SECONDS_PER_YEAR_US_EQUITIES", "Instrument"]
+__all__ = [
+    "SECONDS_PER_YEAR_24_5",
+    "SECONDS_PER_YEAR_24_7",
+    "SECONDS_PER_YEAR_CME",
+    "SECONDS_PER_YEAR_US_EQUITIES",
+    "Instrument",
+]
 
 SECONDS_PER_YEAR_24_7 = 31_557_600.0  # 365.25 days
+SECONDS_PER_YEAR_24_5 = 22_464_000.0  # 52 weeks of 5 days
+SECONDS_PER_YEAR_CME = 20_865_600.0  # 252 days of 23 hours
 SECONDS_PER_YEAR_US_EQUITIES = 5_896_800.0  # 252 days of 23,400 s
 
 
@@ -26,7 +34,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     price_unit : str
         Currency or unit of the price.
     calendar : str
-        ``"24/7"`` or ``"us_equities"`` (09:30-16:00 New York).
+        ``"24/7"``, ``"24/5"``, ``"cme"`` (18:00-17:00 New York) or ``"us_equities"`` (09:30-16:00 New York).
     seconds_per_year : float
         Trading seconds per year, for annualising.
     maker_fee, taker_fee : float

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from calibrig.market import Trades as Trades
     from calibrig.market import load_trades as load_trades
     from calibrig.market import merge_child_fills as merge_child_fills
+    from calibrig.market import read_columns as read_columns
     from calibrig.market import read_market as read_market
     from calibrig.market import read_quotes as read_quotes
     from calibrig.market import read_trades as read_trades
@@ -62,6 +63,7 @@ _HOME = {
     "AvellanedaStoikov": "models.quoting",
     "AvellanedaStoikovParameters": "parameters",
     "CalibrationQuality": "store",
+    "Engine": "engine",
     "Evidence": "parameters",
     "GateResult": "parameters",
     "HardwareInTheLoopBridge": "bridge",
@@ -78,28 +80,28 @@ _HOME = {
     "ParameterSet": "parameters",
     "ParameterVersion": "parameters",
     "PostgreSQLModelStore": "store",
+    "PreTradeLimits": "engine",
     "QualityReport": "market",
     "Quotes": "market",
     "QuotingFit": "calibration",
     "RedisModelStore": "store",
+    "Replay": "engine",
     "RiskParameters": "parameters",
     "SignalFit": "calibration",
     "SignalModel": "parameters",
     "SimulatedMarket": "market",
     "Trades": "market",
     "Verdict": "parameters",
-    "Engine": "engine",
-    "PreTradeLimits": "engine",
-    "Replay": "engine",
     "extract_features": "engine",
-    "replay": "engine",
     "fit_quoting": "calibration",
     "fit_signal": "calibration",
     "load_trades": "market",
     "merge_child_fills": "market",
+    "read_columns": "market",
     "read_market": "market",
     "read_quotes": "market",
     "read_trades": "market",
+    "replay": "engine",
     "sign_trades": "market",
     "simulate_hawkes": "models.hawkes",
     "simulate_market": "market",

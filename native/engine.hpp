@@ -130,7 +130,7 @@ public:
         features_.trade(t_ns, trade.side, trade.lots);
         if (trade.new_order && trade.side != 0) {
             recent_[recent_count_++ % recent_.size()] = {t_ns, trade.side};
-            if (now_ != nullptr) now_->flow.order(t_ns, trade.side);
+            if (now_ != nullptr && source_ != nullptr) now_->flow.order(t_ns, trade.side);
         }
         cycle(t_ns);
     }

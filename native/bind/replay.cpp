@@ -1,4 +1,5 @@
 // Conversion only: parameters, limits and the replay as Python sees them.
+#include "../paths.hpp"
 #include "../replay.hpp"
 
 #include <nanobind/nanobind.h>
@@ -197,6 +198,53 @@ nb::dict counts(PyReplay& self) {
     return out;
 }
 
+// step_ns, substeps, groups, block_rows, path_rows, start_price_ticks, decay_per_tick, seed
+using PathTuple = std::tuple<std::int64_t, int, int, double, std::size_t, double, double, std::uint64_t>;
+
+nb::tuple run_paths(DoubleColumn move, DoubleColumn volatility, Int64Column spread, Int64Column buys, Int64Column sells,
+                    Int64Column touch_lots, DoubleColumn order_lots, const PathTuple& path, const OptionsTuple& options,
+                    const LimitsTuple& limits, nb::list blocks, std::uint64_t first, std::size_t count,
+                    std::optional<nb::ndarray<const std::int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>> rows,
+                    int threads) {
+    const StepColumns steps{move.data(),  volatility.data(), spread.data(),     buys.data(),
+                            sells.data(), touch_lots.data(), order_lots.data(), move.shape(0)};
+    const PathOptions path_options{std::get<0>(path), std::get<1>(path), std::get<2>(path), std::get<3>(path),
+                                   std::get<4>(path), std::get<5>(path), std::get<6>(path), std::get<7>(path)};
+    std::vector<ParameterBlock> copies;
+    for (nb::handle block : blocks) copies.push_back(nb::cast<const ParameterBlock&>(block));
+    ReplayOptions replay_options = to_options(options);
+    replay_options.keep_log = false;
+    std::vector<PathOutcome> out(count * copies.size());
+    {
+        nb::gil_scoped_release release;
+        calibrig::run_paths(steps, path_options, replay_options, to_limits(limits), copies, first, count,
+                            rows ? rows->data() : nullptr, threads, out.data());
+    }
+    const auto& results = out;
+    return nb::make_tuple(column<double>(results, [](const PathOutcome& r) { return r.drawdown; }),
+                          column<double>(results, [](const PathOutcome& r) { return r.pnl; }),
+                          column<std::int64_t>(results, [](const PathOutcome& r) { return r.largest_position; }),
+                          column<std::int64_t>(results, [](const PathOutcome& r) { return r.fills; }));
+}
+
+nb::object path_ticks(DoubleColumn move, DoubleColumn volatility, Int64Column spread, Int64Column buys,
+                      Int64Column sells, Int64Column touch_lots, DoubleColumn order_lots, const PathTuple& path,
+                      std::uint64_t index) {
+    const StepColumns steps{move.data(),  volatility.data(), spread.data(),     buys.data(),
+                            sells.data(), touch_lots.data(), order_lots.data(), move.shape(0)};
+    const PathOptions path_options{std::get<0>(path), std::get<1>(path), std::get<2>(path), std::get<3>(path),
+                                   std::get<4>(path), std::get<5>(path), std::get<6>(path), std::get<7>(path)};
+    PathMarket market(steps, path_options);
+    market.draw(index, nullptr);
+    const MarketColumns m = market.columns();
+    const auto copy = [](const auto* data, std::size_t n) {
+        return copy_array(std::vector<std::remove_cvref_t<decltype(*data)>>(data, data + n));
+    };
+    return nb::make_tuple(copy(m.trade_time, m.trades), copy(m.trade_price, m.trades), copy(m.trade_lots, m.trades),
+                          copy(m.trade_side, m.trades), copy(m.quote_time, m.quotes), copy(m.bid, m.quotes),
+                          copy(m.bid_lots, m.quotes), copy(m.ask, m.quotes), copy(m.ask_lots, m.quotes));
+}
+
 }  // namespace
 
 void bind_replay(nb::module_& m) {
@@ -233,6 +281,11 @@ void bind_replay(nb::module_& m) {
         .def("updates", &updates)
         .def("counts", &counts)
         .def("compute_ns", [](PyReplay& self) { return copy_array(self.native().compute_ns()); });
+    m.def("run_paths", &run_paths, nb::arg("move"), nb::arg("volatility"), nb::arg("spread"), nb::arg("buys"),
+          nb::arg("sells"), nb::arg("touch_lots"), nb::arg("order_lots"), nb::arg("path"), nb::arg("options"),
+          nb::arg("limits"), nb::arg("blocks"), nb::arg("first"), nb::arg("count"), nb::arg("rows").none(),
+          nb::arg("threads"));
+    m.def("path_ticks", &path_ticks);
     nb::list names;
     for (const char* name : reason_names) names.append(name);
     m.attr("reason_names") = nb::tuple(names);

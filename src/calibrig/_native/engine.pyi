@@ -79,3 +79,36 @@ class Replay:
     def updates(self) -> dict[str, NDArray[np.int64]]: ...
     def counts(self) -> dict[str, int]: ...
     def compute_ns(self) -> NDArray[np.int32]: ...
+
+_Path = tuple[int, int, int, float, int, float, float, int]
+
+def run_paths(
+    *,
+    move: NDArray[np.float64],
+    volatility: NDArray[np.float64],
+    spread: NDArray[np.int64],
+    buys: NDArray[np.int64],
+    sells: NDArray[np.int64],
+    touch_lots: NDArray[np.int64],
+    order_lots: NDArray[np.float64],
+    path: _Path,
+    options: _Options,
+    limits: _Limits,
+    blocks: list[Parameters],
+    first: int,
+    count: int,
+    rows: NDArray[np.int64] | None,
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]: ...
+def path_ticks(
+    move: NDArray[np.float64],
+    volatility: NDArray[np.float64],
+    spread: NDArray[np.int64],
+    buys: NDArray[np.int64],
+    sells: NDArray[np.int64],
+    touch_lots: NDArray[np.int64],
+    order_lots: NDArray[np.float64],
+    path: _Path,
+    index: int,
+    /,
+) -> tuple[NDArray[np.int64], ...]: ...

@@ -173,7 +173,7 @@ def test_an_edit_saved_just_before_a_write_is_not_overwritten(path: Path) -> Non
 
     backend = JSONFileBackend(str(path))  # no watcher: what it would do at once is done here later
     with ModelStore(path, backend=backend) as store:
-        store._watcher.stop()  # type: ignore[union-attr]  # noqa: SLF001
+        store._watcher.stop()  # type: ignore[union-attr]
         change(path, lambda p: p["BTCUSDT"]["risk"]["values"].update(max_position=5))
         taken: list[int] = []
         store.subscribe(lambda version: taken.append(version.version_id))

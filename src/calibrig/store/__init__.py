@@ -1,17 +1,20 @@
 """The model store: versioned, audited parameters behind one set of promises."""
 
+from calibrig.store.approval import ApprovalPolicy, Proposal
 from calibrig.store.backend import Backend, Heads, HistoryQuery, Stored
 from calibrig.store.difference import FieldChange, diff_parameters
 from calibrig.store.model_store import ModelStore, PostgreSQLModelStore, RedisModelStore
 from calibrig.store.quality import CalibrationQuality
 from calibrig.store.ranges import check_typical_ranges
 from calibrig.store.record import Sealed, Signature, VersionRecord
+from calibrig.store.signing import Signer, TrustedKeys, generate_key, load_signer
 from calibrig.store.status import StoreStatus
 from calibrig.store.urls import redact
 from calibrig.store.verification import Anchor, VerifyReport, read_anchor
 
 __all__ = [
     "Anchor",
+    "ApprovalPolicy",
     "Backend",
     "CalibrationQuality",
     "FieldChange",
@@ -19,15 +22,20 @@ __all__ = [
     "HistoryQuery",
     "ModelStore",
     "PostgreSQLModelStore",
+    "Proposal",
     "RedisModelStore",
     "Sealed",
     "Signature",
+    "Signer",
     "StoreStatus",
     "Stored",
+    "TrustedKeys",
     "VerifyReport",
     "VersionRecord",
     "check_typical_ranges",
     "diff_parameters",
+    "generate_key",
+    "load_signer",
     "read_anchor",
     "redact",
 ]

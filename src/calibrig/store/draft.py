@@ -23,7 +23,16 @@ from calibrig.store.record import (
 )
 from calibrig.store.view import Head
 
-__all__ = ["QUALITY_FIELDS", "Draft", "build_content", "check_author", "merge_fields"]
+__all__ = [
+    "QUALITY_FIELDS",
+    "Draft",
+    "build_content",
+    "calibration_time",
+    "check_author",
+    "check_gates",
+    "merge_fields",
+    "resolve_parameters",
+]
 
 QUALITY_FIELDS: dict[str, tuple[str, ...]] = {
     "hawkes": ("calibration_r_squared", "calibration_samples"),
@@ -45,6 +54,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     override: str = ""
     approved_by: str = ""
+    proposal: str = ""
     calibrated_at: int | None = None  # None: decided by what is written
 
 
@@ -98,7 +108,8 @@ def merge_fields(kind: str, changes: Mapping[str, Any], head: Parameters | None)
     return decode_parameters(kind, encode_fields(record.__name__, fields))
 
 
-def _resolve(draft: Draft, head: Head | None) -> Parameters:
+def resolve_parameters(draft: Draft, head: Head | None) -> Parameters:
+    """Return the record that a draft means: checked, merged with the head where it names only some fields."""
     record = RECORD_TYPES[check_kind(draft.kind)]
     if isinstance(draft.parameters, Mapping):
         present = head.record.parameters if head and head.record else None
@@ -110,7 +121,7 @@ def _resolve(draft: Draft, head: Head | None) -> Parameters:
     return decode_parameters(draft.kind, encode_parameters(draft.parameters))
 
 
-def _calibrated_at(draft: Draft, head: Head | None, now_ns: int) -> int | None:
+def calibration_time(draft: Draft, head: Head | None, now_ns: int) -> int | None:
     """Return when the figures were calibrated: a change of single model fields is no calibration."""
     if draft.calibrated_at is not None or draft.origin in {"default", "rollback"}:
         return draft.calibrated_at
@@ -142,7 +153,7 @@ def build_content(draft: Draft, head: Head | None, now_ns: int) -> Content:
     check_symbol(draft.symbol)
     check_author(draft.updated_by, draft.comment)
     check_gates(draft)
-    parameters = _resolve(draft, head)
+    parameters = resolve_parameters(draft, head)
     warnings = check_typical_ranges(parameters)
     if head is not None and now_ns < head.content.updated_at:
         back_s = (head.content.updated_at - now_ns) / 1e9
@@ -156,10 +167,11 @@ def build_content(draft: Draft, head: Head | None, now_ns: int) -> Content:
         comment=draft.comment,
         origin=draft.origin,
         parameters=msgspec.Raw(encode_parameters(parameters)),
-        calibrated_at=_calibrated_at(draft, head, now_ns),
+        calibrated_at=calibration_time(draft, head, now_ns),
         evidence=draft.evidence,
         override=draft.override,
         approved_by=draft.approved_by,
+        proposal=draft.proposal,
         warnings=warnings,
         previous_hash=head.hash if head else GENESIS,
     )

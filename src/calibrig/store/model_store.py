@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import random
-import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
+
 from calibrig.errors import (
-    CalibrigError,
     InvalidInputError,
     RefusedError,
-    StoreUnavailableError,
-    VersionConflictError,
 )
 from calibrig.parameters import (
     AvellanedaStoikovParameters,
@@ -25,30 +20,30 @@ from calibrig.parameters import (
     RiskParameters,
     SignalModel,
 )
-from calibrig.store.backend import EditableBackend, HandEdit, HistoryQuery
+from calibrig.store.approval import (
+    POLICY_KEY,
+    ApprovalPolicy,
+    Proposal,
+    ProposalBody,
+    check_tightening,
+    read_policy,
+    read_proposal,
+)
 from calibrig.store.defaults import default_parameters
-from calibrig.store.draft import Draft, build_content
-from calibrig.store.hand_edits import draft_edit, is_done
-from calibrig.store.portable import read_export
-from calibrig.store.reader import StoreReader
+from calibrig.store.draft import Draft, calibration_time, check_author, check_gates, resolve_parameters
 from calibrig.store.record import (
-    GENESIS,
     Parameters,
-    Sealed,
     check_kind,
     check_symbol,
-    decode_record,
-    seal,
+    decode_parameters,
+    encode_parameters,
 )
-from calibrig.store.view import View
+from calibrig.store.writer import StoreWriter
 
 __all__ = ["ModelStore", "PostgreSQLModelStore", "RedisModelStore"]
 
-WRITE_DEADLINE_S = 10.0  # for a write that others overtake again and again
-_LOG = logging.getLogger("calibrig.store")
 
-
-class ModelStore(StoreReader):
+class ModelStore(StoreWriter):
     """Versioned parameters behind one set of promises, whatever keeps them.
 
     Reading (``get_*``, ``snapshot``) takes no lock and does no I/O: it looks into an immutable view that a watcher
@@ -67,6 +62,10 @@ class ModelStore(StoreReader):
         A clock that never steps; a step back of ``clock_ns`` makes nothing look fresh.
     create : bool, optional
         Make the store where there is none; otherwise MissingFileError.
+    signer : Signer, optional
+        Signs every version that is written; its name must be the author's (or the approver's).
+    trusted_keys : TrustedKeys, optional
+        Only versions signed with one of these are taken over; ``verify`` checks the whole history against them.
 
     Examples
     --------
@@ -79,97 +78,6 @@ class ModelStore(StoreReader):
     1
     >>> folder.cleanup()
     """
-
-    # -- hand edits ---------------------------------------------------------------------------------------------
-
-    def refresh(self) -> None:
-        """Compare the heads with the backend's now, and make versions of what people edited by hand."""
-        super().refresh()
-        backend: object = self._backend
-        if isinstance(backend, EditableBackend) and not self._taking_edits:
-            with self._applying:
-                self._taking_edits = True
-                try:
-                    self._take_edits(backend)
-                finally:
-                    self._taking_edits = False
-
-    def _take_edits(self, backend: EditableBackend) -> None:
-        """Write all edits of a file as one release, or put the file aside and say why."""
-        edits: tuple[HandEdit, ...] = ()
-        try:
-            edits = backend.take_edits()
-            if not edits:
-                return
-            super().refresh()
-            drafts = [draft_edit(edit, self.head(edit.kind, edit.symbol)) for edit in edits]
-            expected = {(edit.kind, edit.symbol): edit.base_version for edit in edits}
-            written = self._write(drafts, expected)
-        except VersionConflictError as error:
-            if edits and all(is_done(edit, self.head(edit.kind, edit.symbol)) for edit in edits):
-                return
-            self._reject(backend, error)
-        except (InvalidInputError, RefusedError) as error:
-            self._reject(backend, error)
-        else:
-            backend.settle_edits()
-            for version in written:
-                _LOG.warning(
-                    "%s/%s version %d was edited by hand", version.kind, version.symbol, version.version_id
-                )
-
-    def _reject(self, backend: EditableBackend, error: CalibrigError) -> None:
-        aside = backend.refuse_edits(str(error))
-        message = f"a hand edit was refused and put aside as {aside}: {error}"
-        self._rejected = (*self._rejected, message)[-10:]
-        _LOG.error("%s", message)
-
-    # -- writing --------------------------------------------------------------------------------------------------
-
-    def update(
-        self,
-        kind: str,
-        symbol: str,
-        parameters: Parameters | Mapping[str, Any],
-        updated_by: str,
-        comment: str,
-        *,
-        expected_version: int | None = None,
-        evidence: Evidence | None = None,
-        override: str = "",
-        origin: str | None = None,
-    ) -> ParameterVersion:
-        """Write the next version of ``kind`` for ``symbol``; on the disk when this returns.
-
-        Parameters
-        ----------
-        kind, symbol : str
-            The key.
-        parameters : record or dict
-            The record, or some of its fields; missing ones are taken from the head.
-        updated_by, comment : str
-            Who, and why.
-        expected_version : int, optional
-            The version this change was made from; 0 for none. Another head is a VersionConflictError.
-        evidence : Evidence, optional
-            Verdict, gates and data; a verdict that is not deployable needs ``override``.
-        override : str, optional
-            Who decided to store it all the same, and why.
-        origin : str, optional
-            ``calibrated`` where there is evidence, else ``manual``.
-        """
-        draft = Draft(
-            kind=check_kind(kind),
-            symbol=check_symbol(symbol),
-            parameters=parameters,
-            updated_by=updated_by,
-            comment=comment,
-            evidence=evidence,
-            override=override,
-            origin=origin or ("calibrated" if evidence is not None else "manual"),
-        )
-        expected = {} if expected_version is None else {(kind, symbol): expected_version}
-        return self._write([draft], expected)[0]
 
     def update_hawkes_parameters(
         self,
@@ -314,8 +222,16 @@ class ModelStore(StoreReader):
         self, kind: str, symbol: str, *, version_id: int, updated_by: str, comment: str, override: str = ""
     ) -> ParameterVersion:
         """Write a new version with the content, evidence and calibration time of an old one."""
+        draft = self._rollback_draft(
+            kind, symbol, version_id, updated_by=updated_by, comment=comment, override=override
+        )
+        return self._write([draft], {})[0]
+
+    def _rollback_draft(
+        self, kind: str, symbol: str, version_id: int, *, updated_by: str, comment: str, override: str
+    ) -> Draft:
         old = self.read_version(kind, symbol, version_id)
-        draft = Draft(
+        return Draft(
             kind=kind,
             symbol=symbol,
             parameters=old.parameters,
@@ -326,7 +242,6 @@ class ModelStore(StoreReader):
             override=override or old.override,
             calibrated_at=old.calibrated_at,
         )
-        return self._write([draft], {})[0]
 
     def load_default_parameters(
         self,
@@ -359,82 +274,138 @@ class ModelStore(StoreReader):
         expected = {(draft.kind, draft.symbol): 0 for draft in drafts}
         return self._write(drafts, expected) if drafts else ()
 
-    def _write(
-        self, drafts: list[Draft], expected: Mapping[tuple[str, str], int]
-    ) -> tuple[ParameterVersion, ...]:
-        """Seal the drafts on the present heads and append them; start over while others are faster."""
-        deadline = time.monotonic() + WRITE_DEADLINE_S
-        for attempt in range(1_000_000):
-            backend, view = self._open()
-            sealed = [self._seal(draft, view, expected.get((draft.kind, draft.symbol))) for draft in drafts]
-            try:
-                backend.append(sealed)
-            except VersionConflictError:
-                if attempt:
-                    time.sleep(random.uniform(0, min(0.02, 0.0005 * attempt)))
-                self.refresh()
-                if time.monotonic() > deadline:
-                    raise
-                continue
-            except StoreUnavailableError as error:
-                if not self._was_written(sealed):
-                    raise
-                _LOG.warning("the connection broke after the write had been done: %s", error)
-            break
-        self.refresh()
-        return tuple(decode_record(one.payload).version for one in sealed)
+    # -- the second person ---------------------------------------------------------------------------------------
 
-    def _seal(self, draft: Draft, view: View, expected: int | None) -> Sealed:
-        head = view.heads.get((draft.kind, draft.symbol))
-        present = head.version_id if head else 0
-        if expected is not None and expected != present:
-            raise VersionConflictError(
-                f"{draft.kind}/{draft.symbol} is at version {present}, not {expected}; look at the difference and "
-                f"make the change again from version {present}"
+    @property
+    def policy(self) -> ApprovalPolicy:
+        """What needs a second person, and whether versions must be signed."""
+        return read_policy(self._open()[1])
+
+    def set_policy(
+        self, policy: ApprovalPolicy, updated_by: str, comment: str, *, approved_by: str = ""
+    ) -> int:
+        """Write a new policy; return its number. Once a second person is needed for anything, also for this."""
+        check_author(updated_by, comment)
+        if self.policy.second_person and approved_by.strip().casefold() in {
+            "",
+            updated_by.strip().casefold(),
+        }:
+            raise RefusedError(
+                "this store needs a second person for its policy; name another one as approved_by"
             )
-        content = build_content(draft, head, self._clock_ns())
-        for warning in content.warnings:
-            _LOG.info("%s/%s version %d: %s", draft.kind, draft.symbol, content.version_id, warning)
-        return seal(content)
+        values = msgspec.json.encode(policy)
+        return self._write_internal(*POLICY_KEY, values, updated_by, comment, approved_by=approved_by)
 
-    def _was_written(self, sealed: list[Sealed]) -> bool:
-        """After a connection broke in the middle of an append: ask whether it had been done."""
-        backend, _ = self._open()
-        first = sealed[0]
-        query = HistoryQuery(kind=first.kind, symbol=first.symbol, version_id=first.version_id)
-        try:
-            return any(one.hash == first.hash for one in backend.history(query))
-        except StoreUnavailableError:
-            raise StoreUnavailableError(
-                f"the store went away while {first.kind}/{first.symbol} version {first.version_id} was written; "
-                f"whether it was is unknown: read the head before you try again"
-            ) from None
+    def propose(
+        self,
+        kind: str,
+        symbol: str,
+        parameters: Parameters | Mapping[str, Any],
+        updated_by: str,
+        comment: str,
+        *,
+        evidence: Evidence | None = None,
+        override: str = "",
+        rollback_to: int | None = None,
+    ) -> Proposal:
+        """Write down a change that a second person has to approve; nothing is live until then.
 
-    def import_from(self, path: str | Path) -> int:
-        """Append the versions of an export that this store does not have; return how many.
-
-        Everything is checked before anything is written. A key that exists here must be a beginning of the export's.
+        ``rollback_to`` proposes the content of an old version; ``parameters`` is then ignored.
         """
-        backend, view = self._open()
-        wanted: list[Sealed] = []
-        ends: dict[tuple[str, str], str] = {}
-        for record in read_export(path):
-            head = view.heads.get((record.kind, record.symbol))
-            if head is None or record.version_id > head.version_id:
-                wanted.append(record)
-            elif record.version_id == head.version_id:
-                ends[record.kind, record.symbol] = record.hash
-        for record in wanted:
-            head = view.heads.get((record.kind, record.symbol))
-            expected = head.hash if head else GENESIS
-            if ends.get((record.kind, record.symbol), GENESIS) != expected:
-                raise VersionConflictError(
-                    f"{record.kind}/{record.symbol} has another history here than in {path}; import into an empty store"
-                )
-        for start in range(0, len(wanted), 500):
-            backend.append(wanted[start : start + 500])
-        self.refresh()
-        return len(wanted)
+        draft = Draft(
+            kind=check_kind(kind),
+            symbol=check_symbol(symbol),
+            parameters=parameters,
+            updated_by=updated_by,
+            comment=comment,
+            evidence=evidence,
+            override=override,
+            origin="calibrated" if evidence is not None else "manual",
+        )
+        if rollback_to is not None:
+            draft = self._rollback_draft(
+                kind, symbol, rollback_to, updated_by=updated_by, comment=comment, override=override
+            )
+        check_author(updated_by, comment)
+        check_gates(draft)
+        head = self._open()[1].heads.get((kind, symbol))
+        record = resolve_parameters(draft, head)
+        body = ProposalBody(
+            base_version=head.version_id if head else 0,
+            origin=draft.origin,
+            calibrated_at=calibration_time(draft, head, self._clock_ns()),
+            values=msgspec.Raw(encode_parameters(record)),
+        )
+        self._write_internal(
+            f"{kind}.proposal",
+            symbol,
+            msgspec.json.encode(body),
+            updated_by,
+            comment,
+            evidence=draft.evidence,
+            override=draft.override,
+        )
+        found = self.pending(kind, symbol)
+        return found[0]
+
+    def pending(self, kind: str | None = None, symbol: str | None = None) -> list[Proposal]:
+        """Return the proposals that can still be approved: the newest of each key, made from its present head."""
+        _, view = self._open()
+        found = []
+        for (name, of), head in sorted(view.heads.items()):
+            own = name.removesuffix(".proposal")
+            if own == name or kind not in {None, own} or symbol not in {None, of}:
+                continue
+            body = msgspec.json.decode(head.content.parameters, type=ProposalBody)
+            present = view.heads.get((own, of))
+            if body.base_version == (present.version_id if present else 0):
+                parameters = decode_parameters(own, bytes(body.values))
+                found.append(read_proposal(head.content, head.hash, parameters))
+        return found
+
+    def approve(self, kind: str, symbol: str, approved_by: str) -> ParameterVersion:
+        """Make the pending proposal of a key its next version; only somebody else than its author can."""
+        check_author(approved_by, "approved")
+        found = self.pending(check_kind(kind), check_symbol(symbol))
+        if not found:
+            raise InvalidInputError(
+                f"{kind}/{symbol} has no proposal that can be approved; the newest may be made from an older version"
+            )
+        proposal = found[0]
+        if proposal.updated_by.strip().casefold() == approved_by.strip().casefold():
+            raise RefusedError(
+                f"{kind}/{symbol} was proposed by {approved_by!r}, who cannot approve it; ask another person"
+            )
+        draft = Draft(
+            kind=kind,
+            symbol=symbol,
+            parameters=proposal.parameters,
+            updated_by=proposal.updated_by,
+            comment=proposal.comment,
+            origin=proposal.origin,
+            evidence=proposal.evidence,
+            override=proposal.override,
+            approved_by=approved_by,
+            proposal=proposal.hash,
+            calibrated_at=proposal.calibrated_at,
+        )
+        return self._write([draft], {(kind, symbol): proposal.base_version})[0]
+
+    def tighten_risk(
+        self, symbol: str, changes: Mapping[str, Any], updated_by: str, comment: str
+    ) -> ParameterVersion:
+        """Lower limits, thresholds or multipliers at once, alone; anything looser is refused."""
+        head = self._open()[1].heads.get(("risk", check_symbol(symbol)))
+        check_tightening(dict(changes), head)
+        draft = Draft(
+            kind="risk",
+            symbol=symbol,
+            parameters=dict(changes),
+            updated_by=updated_by,
+            comment=comment,
+            origin="emergency",
+        )
+        return self._write([draft], {("risk", symbol): head.version_id if head else 0})[0]
 
 
 class RedisModelStore(ModelStore):

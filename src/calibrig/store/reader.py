@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+import msgspec
+
 from calibrig.errors import CorruptRecordError, InvalidInputError, StoreError
 from calibrig.parameters import (
     AvellanedaStoikovParameters,
@@ -34,6 +36,7 @@ from calibrig.store.record import (
     decode_content,
     decode_record,
 )
+from calibrig.store.signing import Signer, TrustedKeys, signature_problems
 from calibrig.store.status import StoreStatus
 from calibrig.store.urls import backend_kind, open_backend, redact
 from calibrig.store.verification import Anchor, VerifyReport, verify_history
@@ -75,7 +78,11 @@ class StoreReader:
         clock_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         create: bool = True,
+        signer: Signer | None = None,
+        trusted_keys: TrustedKeys | None = None,
     ) -> None:
+        self._signer = signer
+        self._trusted = trusted_keys
         self._url = str(url)
         if backend is None and backend_kind(self._url) not in self.kinds:
             raise InvalidInputError(
@@ -105,7 +112,9 @@ class StoreReader:
         try:
             loaded = self._backend.load_heads(0)
             empty = View({}, 0, loaded.store_id)
-            self._view = View(merge_heads(empty, loaded.heads), loaded.change, loaded.store_id)
+            heads = merge_heads(empty, loaded.heads)
+            self._check_signatures(heads)
+            self._view = View(heads, loaded.change, loaded.store_id)
         except BaseException:
             self.close()
             raise
@@ -240,10 +249,21 @@ class StoreReader:
                     f"the store at {redact(self._url)} is not the one that was opened: it is at change "
                     f"{loaded.change}, {view.change} had been seen; restore it or open it again"
                 )
+            self._check_signatures(changed)
             if changed:
                 self._view = view.advance(changed, loaded.change)
                 self._pushes += 1
                 self._tell(changed)
+
+    def _check_signatures(self, changed: Mapping[tuple[str, str], Head]) -> None:
+        """With trusted keys, take over only what they have signed; the last good versions stay otherwise."""
+        if self._trusted is None:
+            return
+        for (kind, symbol), head in changed.items():
+            for problem in self._trusted.problems(head.payload):
+                raise CorruptRecordError(
+                    f"{kind}/{symbol} version {head.version_id} is not taken over: {problem}"
+                )
 
     def _tell(self, changed: Mapping[tuple[str, str], Head]) -> None:
         for head in changed.values():
@@ -330,13 +350,18 @@ class StoreReader:
         """
         backend, _ = self._open()
         before = backend.load_heads(0)
-        return verify_history(
+        report = verify_history(
             backend.history(HistoryQuery()),
             before,
             lambda: backend.load_heads(0),
             taken_at=self._clock_ns(),
             anchor=anchor,
         )
+        if self._trusted is None:
+            return report
+        payloads = (stored.payload for stored in backend.history(HistoryQuery()))
+        found = signature_problems(self._trusted, payloads)
+        return msgspec.structs.replace(report, problems=(*report.problems, *found[:100]))
 
     def export_to(self, path: str | Path) -> int:
         """Write every version to one portable file; return how many."""

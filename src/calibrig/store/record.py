@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -38,6 +38,7 @@ __all__ = [
     "encode_parameters",
     "plain",
     "seal",
+    "signed_bytes",
 ]
 
 SCHEMA = 1
@@ -90,6 +91,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     override: str = ""
     approved_by: str = ""
+    proposal: str = ""
     warnings: tuple[str, ...] = ()
     previous_hash: str = GENESIS
 
@@ -133,8 +135,8 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
         Verdict, gates and fingerprint of the data; None for a write by hand.
     override : str
         Why a version that its gates did not pass was stored all the same, and by whose decision.
-    approved_by : str
-        The second person, where one was needed.
+    approved_by, proposal : str
+        The second person, where one was needed, and the hash of the proposal that was approved.
     warnings : tuple of str
         Fields outside the source document's typical ranges, a clock that went back.
     previous_hash, hash : str
@@ -149,6 +151,7 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence | None
     override: str
     approved_by: str
+    proposal: str
     warnings: tuple[str, ...]
     previous_hash: str
     hash: str
@@ -280,6 +283,7 @@ def decode_record(payload: bytes) -> VersionRecord:
         evidence=content.evidence,
         override=content.override,
         approved_by=content.approved_by,
+        proposal=content.proposal,
         warnings=content.warnings,
         previous_hash=content.previous_hash,
         hash=hashlib.sha256(payload).hexdigest(),
@@ -287,10 +291,17 @@ def decode_record(payload: bytes) -> VersionRecord:
     )
 
 
-def seal(content: Content, signatures: tuple[Signature, ...] = ()) -> Sealed:
-    """Encode a version, once; its hash is SHA-256 over exactly these bytes."""
+def signed_bytes(payload: bytes) -> bytes:
+    """Return the bytes that the signatures of a stored version are made over."""
+    if payload.startswith(_SIGNED):
+        return bytes(_ENVELOPE.decode(payload).signed)
+    return payload
+
+
+def seal(content: Content, sign: Callable[[bytes], tuple[Signature, ...]] | None = None) -> Sealed:
+    """Encode a version, once, and sign it; its hash is SHA-256 over exactly these bytes."""
     payload = msgspec.json.encode(content)
-    if signatures:
+    if sign is not None and (signatures := sign(payload)):
         payload = msgspec.json.encode(_Signed(msgspec.Raw(payload), signatures))
     return Sealed(
         kind=content.kind,

@@ -24,13 +24,14 @@ Key = tuple[str, str]
 class Head:
     """Newest version of a key: number and hash for the next write, the record where it is a public kind."""
 
-    __slots__ = ("content", "hash", "record", "version_id")
+    __slots__ = ("content", "hash", "payload", "record", "version_id")
 
     def __init__(self, stored: Stored) -> None:
         if hashlib.sha256(stored.payload).hexdigest() != stored.hash:
             raise CorruptRecordError(
                 "the head of a key does not have the hash it was stored with; run `calibrig store verify`"
             )
+        self.payload = stored.payload
         self.content: Content = decode_content(stored.payload)[0]
         self.version_id = self.content.version_id
         self.hash = stored.hash

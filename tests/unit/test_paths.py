@@ -136,11 +136,14 @@ def test_the_ticks_of_a_path_have_the_moments_of_the_steps() -> None:
     # sizes are preserved by merging; each order is 3 lots
     traded = t.size_lots[t.side > 0].sum() / 4_000
     assert traded == pytest.approx(3.0 * steps.buy_orders.mean(), rel=0.04)  # about 130 blocks
-    # P(furthest of an order reaches d): a single order's distance is exponential with kappa
-    lone = t.size_lots == 3
-    at = np.searchsorted(q.time_ns, t.time_ns[lone], side="right") - 1
-    beyond = np.abs(t.price_ticks[lone] - q.mid_ticks()[at])
-    assert np.mean(beyond >= 3.0) == pytest.approx(np.exp(-0.8 * 3.0), rel=0.15)
+    # a lone order's distance is exponential with kappa; where the spread is even the quoted mid is on the grid, the
+    # true one uniform within half a tick of it, so P(price >= mid + 3 ticks) = exp(-3 kappa) sinh(kappa/2) / (kappa/2)
+    at = np.searchsorted(q.time_ns, t.time_ns, side="right") - 1
+    lone = (t.size_lots == 3) & ((q.ask_ticks - q.bid_ticks)[at] == 2)
+    beyond = np.abs(t.price_ticks - q.mid_ticks()[at])[lone] >= 3.0
+    expected = np.exp(-0.8 * 3.0) * np.sinh(0.4) / 0.4
+    assert np.mean(beyond) == pytest.approx(expected, abs=4.0 * np.sqrt(expected / len(beyond)))
+    assert len(beyond) > 5_000
 
 
 def test_rows_make_the_days_instead_of_the_bootstrap() -> None:

@@ -1,7 +1,8 @@
 """What comes in: trades and quotes as columns, one reader per format, signing, quality, a simulated market."""
 
 from calibrig.market.child_fills import ChildFillAssessment, assess_child_fills, merge_child_fills
-from calibrig.market.quality import QualityReport, compute_fingerprint
+from calibrig.market.parquet import write_market
+from calibrig.market.quality import QualityReport, compute_fingerprint, report_quality
 from calibrig.market.reading import (
     MarketReading,
     load_trades,
@@ -34,6 +35,8 @@ __all__ = [
     "read_market",
     "read_quotes",
     "read_trades",
+    "report_quality",
     "sign_trades",
     "simulate_market",
+    "write_market",
 ]

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,9 @@ from calibrig.parameters.instrument import (
     Instrument,
 )
 
-__all__ = ["assemble", "choose_days", "choose_symbol"]
+__all__ = ["assemble", "choose_days", "choose_sessions", "choose_symbol"]
 
+_Rows = TypeVar("_Rows", RawTrades, RawQuotes)
 CROSSED_LIMIT = 0.01
 _CALENDAR_SECONDS = {
     "us_equities": SECONDS_PER_YEAR_US_EQUITIES,
@@ -81,18 +83,50 @@ def _choose_expiry(parts: list[RawTicks]) -> list[RawTicks]:
 
 
 def choose_days(parts: list[RawTicks], days: Iterable[dt.date | str] | None) -> list[RawTicks]:
-    """Return the parts whose sessions start on the wanted days (UTC)."""
+    """Return the parts, cut to the sessions that start on the wanted days (UTC)."""
     if days is None:
         return parts
+    spans = np.array(sorted({s for p in parts for s in p.sessions}), np.int64).reshape(-1, 2)
+    wanted = {(int(a), int(b)) for a, b in choose_sessions(spans, days)}
+    return [cut for part in parts if (cut := _cut_part(part, wanted)) is not None]
+
+
+def choose_sessions(sessions: Int64Array, days: Iterable[dt.date | str]) -> Int64Array:
+    """Return the sessions that start on the wanted days (UTC); refuse if there is none."""
     try:
         wanted = {d if isinstance(d, dt.date) else dt.date.fromisoformat(d) for d in days}
     except ValueError as error:
         raise InvalidInputError(f"days: {error}; give dates like 2013-10-07") from error
-    chosen = [p for p in parts if any(_day_of(start) in wanted for start, _ in p.sessions)]
-    if not chosen:
-        have = sorted({_day_of(start).isoformat() for p in parts for start, _ in p.sessions})
-        raise InvalidTicksError(f"none of the wanted days is in the files; they hold {', '.join(have)}")
-    return chosen
+    chosen = [_day_of(int(start)) in wanted for start, _ in sessions]
+    if not any(chosen):
+        have = sorted({_day_of(int(start)).isoformat() for start, _ in sessions})
+        raise InvalidTicksError(
+            f"none of the wanted days is in the files; they hold {', '.join(have) or 'none'}"
+        )
+    wanted_sessions: Int64Array = sessions[np.array(chosen)]
+    return wanted_sessions
+
+
+def _cut_part(part: RawTicks, wanted: set[tuple[int, int]]) -> RawTicks | None:
+    sessions = [session for session in part.sessions if session in wanted]
+    if len(sessions) == len(part.sessions):
+        return part
+    if not sessions:
+        return None
+    return replace(
+        part,
+        sessions=sessions,
+        trades=_cut_rows(part.trades, sessions),
+        quotes=_cut_rows(part.quotes, sessions),
+    )
+
+
+def _cut_rows(rows: _Rows | None, sessions: list[tuple[int, int]]) -> _Rows | None:
+    if rows is None:
+        return None
+    kept = np.concatenate([np.arange(*np.searchsorted(rows.time_ns, session)) for session in sessions])
+    columns = {name: getattr(rows, name) for name in rows.__slots__}
+    return replace(rows, **{name: column[kept] for name, column in columns.items() if column is not None})
 
 
 def _day_of(time_ns: int) -> dt.date:

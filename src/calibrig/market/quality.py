@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from calibrig.market.signing import SIGNING_RULES, Int8Array
+from calibrig.market.signing import SIGNING_RULES, Int8Array, compute_signing_rules
 from calibrig.market.ticks import Int64Array, MarketData, Quotes, Trades
 
-__all__ = ["QualityReport", "compute_fingerprint", "measure_quality"]
+__all__ = ["QualityReport", "compute_fingerprint", "measure_quality", "report_quality"]
 
 GAP_S = 60.0
 
@@ -150,6 +150,22 @@ def compute_fingerprint(market: MarketData) -> str:
             if column is not None:
                 digest.update(memoryview(column).cast("B") if column.size else b"")
     return digest.hexdigest()
+
+
+def report_quality(market: MarketData, files: list[str]) -> QualityReport:
+    """Return the report of ticks that are on their grid already (simulated, or calibrig's own files)."""
+    _, rules = compute_signing_rules(market.trades, market.quotes)
+    return QualityReport(
+        symbol=market.instrument.symbol,
+        formats=("calibrig",),
+        files=tuple(files),
+        rows=len(market.trades) + len(market.quotes),
+        bad_rows=0,
+        time_unit="ns",
+        resolution_ns=market.trades.resolution_ns,
+        fingerprint=compute_fingerprint(market),
+        **measure_quality(market, rules),
+    )
 
 
 def measure_quality(market: MarketData, rules: Int8Array) -> dict[str, Any]:

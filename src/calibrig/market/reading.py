@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from calibrig.errors import InvalidInputError, InvalidTicksError, MissingFileError
-from calibrig.market.assembly import assemble, choose_days, choose_symbol
+from calibrig.errors import FileFormatError, InvalidInputError, InvalidTicksError, MissingFileError
+from calibrig.market.assembly import assemble, choose_days, choose_sessions, choose_symbol
 from calibrig.market.columns import read_mapped_file
 from calibrig.market.files import Paths, list_sources
 from calibrig.market.formats import read_source
-from calibrig.market.quality import QualityReport
+from calibrig.market.parquet import OWN_SUFFIX, join_markets, read_own_files
+from calibrig.market.quality import QualityReport, report_quality
 from calibrig.market.ticks import MarketData, Quotes, Trades
 
 __all__ = ["MarketReading", "load_trades", "read_columns", "read_market", "read_quotes", "read_trades"]
@@ -80,10 +81,31 @@ def read_market(
     ('ACME', 3)
     """
     sources = list_sources(paths)
+    own = [source.path for source in sources if source.path.suffix.lower() == OWN_SUFFIX]
+    if own:
+        if len(own) < len(sources):
+            other = next(s.label for s in sources if s.path not in own)
+            raise FileFormatError(f"{own[0]} and {other} are of different formats; read them apart")
+        return _read_own(own, symbol, days)
     parts = [part for source in sources for part in read_source(source, skip_bad_rows=skip_bad_rows)]
     parts = choose_days(choose_symbol(parts, symbol), days)
     market, quality = assemble(parts, tick_size=tick_size, lot_size=lot_size, skip_bad_rows=skip_bad_rows)
     return MarketReading(market=market, quality=quality)
+
+
+def _read_own(paths: list[Path], symbol: str | None, days: Iterable[dt.date | str] | None) -> MarketReading:
+    markets = read_own_files(paths)
+    present = sorted({m.instrument.symbol for m in markets})
+    wanted = present[0] if symbol is None else symbol
+    chosen = [m for m in markets if m.instrument.symbol.upper() == wanted.upper()]
+    if not chosen or (symbol is None and len(present) > 1):
+        raise InvalidTicksError(f"the files hold {', '.join(present)}; choose one of them with symbol=")
+    market = join_markets(chosen)
+    if days is not None:
+        market = join_markets(
+            [market.between(int(a), int(b)) for a, b in choose_sessions(market.sessions, days)]
+        )
+    return MarketReading(market=market, quality=report_quality(market, [str(path) for path in paths]))
 
 
 def read_columns(

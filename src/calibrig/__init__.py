@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from calibrig.market import read_trades as read_trades
     from calibrig.market import sign_trades as sign_trades
     from calibrig.market import simulate_market as simulate_market
+    from calibrig.market import write_market as write_market
     from calibrig.models.hawkes import HawkesEngine as HawkesEngine
     from calibrig.models.hawkes import simulate_hawkes as simulate_hawkes
     from calibrig.models.quoting import AvellanedaStoikov as AvellanedaStoikov
@@ -105,6 +106,7 @@ _HOME = {
     "sign_trades": "market",
     "simulate_hawkes": "models.hawkes",
     "simulate_market": "market",
+    "write_market": "market",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604

@@ -12,6 +12,7 @@ import numpy as np
 from calibrig.calibration.arrivals import ArrivalFit, fit_arrivals
 from calibrig.calibration.inventory import InventoryChain, build_inventory_chain, choose_gamma
 from calibrig.calibration.judging import build_evidence
+from calibrig.calibration.selection import select_trades
 from calibrig.calibration.volatility import VolatilityFit, estimate_volatility
 from calibrig.errors import InvalidTicksError
 from calibrig.market import MarketData, Trades, merge_child_fills, sign_trades
@@ -142,23 +143,8 @@ def prepare_orders(market: MarketData) -> tuple[Trades, int]:
         trades = sign_trades(trades, market.quotes)
     unknown = trades.side == 0
     if np.any(unknown):
-        trades = _select(trades, ~unknown)
+        trades = select_trades(trades, ~unknown)
     return merge_child_fills(trades), int(np.count_nonzero(unknown))
-
-
-def _select(trades: Trades, keep: np.typing.NDArray[np.bool_]) -> Trades:
-    return Trades(
-        time_ns=trades.time_ns[keep],
-        price_ticks=trades.price_ticks[keep],
-        size_lots=trades.size_lots[keep],
-        side=trades.side[keep],
-        id=trades.id[keep],
-        sub_tick=None if trades.sub_tick is None else trades.sub_tick[keep],
-        local_time_ns=None if trades.local_time_ns is None else trades.local_time_ns[keep],
-        sessions=trades.sessions,
-        resolution_ns=trades.resolution_ns,
-        instrument=trades.instrument,
-    )
 
 
 def fit_quoting(

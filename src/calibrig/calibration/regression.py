@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,16 @@ from scipy.stats import rankdata
 
 from calibrig.calibration.blocks import resample_stationary
 
-__all__ = ["Skill", "Slope", "assign_time_blocks", "fit_ridge", "fit_slope", "measure_skill", "slope_errors"]
+__all__ = [
+    "Skill",
+    "Slope",
+    "assign_time_blocks",
+    "fit_ridge",
+    "fit_ridge_path",
+    "fit_slope",
+    "measure_skill",
+    "slope_errors",
+]
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -79,7 +89,7 @@ def assign_time_blocks(time_ns: Int64Array, session: Int64Array, *, block_s: flo
 
 
 def fit_ridge(design: Float64Array, target: Float64Array, *, penalty: float) -> tuple[Float64Array, float]:
-    """Return coefficients and intercept of ``|y - a - X b|^2 / n + penalty |b|^2``, columns standardised.
+    """Return coefficients and intercept of ``|y - a - X b|^2 / n + penalty |b|^2``.
 
     Examples
     --------
@@ -88,12 +98,33 @@ def fit_ridge(design: Float64Array, target: Float64Array, *, penalty: float) -> 
     >>> b.tolist(), a
     ([1.0], 3.0)
     """
+    slopes, intercepts = fit_ridge_path(design, target[:, None], penalties=(penalty,))
+    return slopes[0][:, 0], float(intercepts[0][0])
+
+
+def fit_ridge_path(
+    design: Float64Array, targets: Float64Array, *, penalties: Sequence[float]
+) -> tuple[list[Float64Array], list[Float64Array]]:
+    """Fit several targets at several penalties with one pass over the rows.
+
+    Returns
+    -------
+    tuple of lists
+        Per penalty: coefficients of shape (width, targets) and intercepts of shape (targets,).
+
+    Examples
+    --------
+    >>> x = np.array([[-1.0], [1.0]])
+    >>> slopes, _ = fit_ridge_path(x, 2.0 * x, penalties=(0.0, 1.0))
+    >>> [float(s[0, 0]) for s in slopes]
+    [2.0, 1.0]
+    """
     n, width = design.shape
-    mean = design.mean(axis=0)
-    centred = design - mean
-    gram = centred.T @ centred / n + penalty * np.eye(width)
-    coefficients = np.linalg.lstsq(gram, centred.T @ (target - target.mean()) / n, rcond=1e-10)[0]
-    return coefficients, float(target.mean() - mean @ coefficients)
+    mean, target_mean = design.mean(axis=0), targets.mean(axis=0)
+    gram = design.T @ design / n - np.outer(mean, mean)
+    cross = design.T @ targets / n - np.outer(mean, target_mean)
+    slopes = [np.linalg.lstsq(gram + p * np.eye(width), cross, rcond=1e-10)[0] for p in penalties]
+    return slopes, [target_mean - mean @ slope for slope in slopes]
 
 
 def slope_errors(

@@ -15,6 +15,7 @@ from calibrig.calibration.regression import (
     Slope,
     assign_time_blocks,
     fit_ridge,
+    fit_ridge_path,
     fit_slope,
     measure_skill,
     slope_errors,
@@ -359,9 +360,9 @@ def _choose_penalty(
         fit_rows, test_rows = rows[inner], rows[held]
         if len(fit_rows) < 100 or not len(test_rows):
             continue
-        for index, penalty in enumerate(_PENALTIES):
-            slopes, intercept = fit_ridge(design[fit_rows], target[fit_rows], penalty=penalty)
-            losses[index] += float(np.sum((target[test_rows] - intercept - design[test_rows] @ slopes) ** 2))
+        slopes, intercepts = fit_ridge_path(design[fit_rows], target[fit_rows][:, None], penalties=_PENALTIES)
+        predicted = design[test_rows] @ np.column_stack(slopes) + np.concatenate(intercepts)
+        losses += np.sum((target[test_rows][:, None] - predicted) ** 2, axis=0)
     return float(_PENALTIES[int(np.argmin(losses))])
 
 
@@ -378,18 +379,22 @@ def _shifted_controls(
     """Held-out R^2 after moving the targets round in time, training and test each by its own random step."""
     target = samples.target
     train_y, test_y = target[train], target[test]
-    found = np.zeros(controls)
-    for row in range(controls):
-        shifts = [
-            int(generator.integers(len(y) // 10, max(len(y) * 9 // 10, len(y) // 10 + 1)))
-            for y in (train_y, test_y)
-        ]
-        shifted, held = np.roll(train_y, shifts[0]), np.roll(test_y, shifts[1])
-        slopes, intercept = fit_ridge(design[train], shifted, penalty=penalty)
-        total = float(np.sum((held - train_y.mean()) ** 2))
-        wrong = float(np.sum((held - intercept - design[test] @ slopes) ** 2))
-        found[row] = 1.0 - wrong / total if total > 0.0 else 0.0
+    if controls < 1:
+        return np.zeros(0)
+    shifted, held = (_shift_randomly(y, controls, generator) for y in (train_y, test_y))
+    slopes, intercepts = fit_ridge_path(design[train], shifted, penalties=(penalty,))
+    predicted = design[test] @ slopes[0] + intercepts[0]
+    total = np.sum((held - train_y.mean()) ** 2, axis=0)
+    wrong = np.sum((held - predicted) ** 2, axis=0)
+    found: Float64Array = np.where(total > 0.0, 1.0 - wrong / np.where(total > 0.0, total, 1.0), 0.0)
     return found
+
+
+def _shift_randomly(values: Float64Array, copies: int, generator: np.random.Generator) -> Float64Array:
+    """Copies moved round by a random step of 10 to 90 % of their length, shape (n, copies)."""
+    n = len(values)
+    steps = generator.integers(n // 10, max(n * 9 // 10, n // 10 + 1), size=copies)
+    return np.column_stack([np.roll(values, int(step)) for step in steps])
 
 
 def _judge(exact: Skill, rounded: Skill, control: Float64Array, train_rows: int) -> list[GateResult]:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from calibrig.bridge import HardwareStatus as HardwareStatus
     from calibrig.bridge import LatencyStats as LatencyStats
     from calibrig.calibration import QuotingFit as QuotingFit
+    from calibrig.calibration import RiskFit as RiskFit
     from calibrig.calibration import SignalFit as SignalFit
     from calibrig.calibration import fit_quoting as fit_quoting
+    from calibrig.calibration import fit_risk as fit_risk
     from calibrig.calibration import fit_signal as fit_signal
     from calibrig.engine import Engine as Engine
     from calibrig.engine import PreTradeLimits as PreTradeLimits
@@ -88,6 +90,7 @@ _HOME = {
     "RedisModelStore": "store",
     "Replay": "engine",
     "RiskParameters": "parameters",
+    "RiskFit": "calibration",
     "SignalFit": "calibration",
     "SignalModel": "parameters",
     "SimulatedMarket": "market",
@@ -95,6 +98,7 @@ _HOME = {
     "Verdict": "parameters",
     "extract_features": "engine",
     "fit_quoting": "calibration",
+    "fit_risk": "calibration",
     "fit_signal": "calibration",
     "load_trades": "market",
     "merge_child_fills": "market",

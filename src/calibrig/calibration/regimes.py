@@ -19,7 +19,8 @@ Float64Array = NDArray[np.float64]
 
 QUANTILES = (0.95, 0.99, 0.999)
 _BINS = 13
-_FEWEST_SAMPLES = 60
+_FEWEST_SAMPLES = 10
+_FLOORS = (1.25, 1.5, 1.8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,10 @@ class RegimeFit:
 
     Attributes
     ----------
-    thresholds, threshold_errors : tuple of float
+    thresholds : tuple of float
+        The quantiles, but at least 1.25, 1.5, 1.8: a regime is left below 0.8 of its threshold, and under a lower one
+        that exit would lie below the median, so that a market of constant volatility would never be NORMAL again.
+    quantiles, threshold_errors : tuple of float
         95, 99 and 99.9 % quantiles of z; errors by a block bootstrap with blocks of three half-lives.
     medians : tuple of float
         Median volatility by time-of-day bin, mid return per sqrt second; one bin where there is one session.
@@ -45,6 +49,7 @@ class RegimeFit:
     """
 
     thresholds: tuple[float, float, float]
+    quantiles: tuple[float, float, float]
     threshold_errors: tuple[float, float, float]
     medians: tuple[float, ...]
     time_share: tuple[float, float, float, float]
@@ -77,7 +82,7 @@ def fit_regimes(
     Raises
     ------
     InvalidTicksError
-        Fewer than 60 values of z.
+        Fewer than 10 values of z.
 
     Examples
     --------
@@ -87,8 +92,8 @@ def fit_regimes(
     ...     ask_lots=np.ones(7_200), sessions=[[0, 7_200 * 10**9]],
     ...     instrument=Instrument(symbol="X", tick_size=0.01, lot_size=1.0))
     >>> fit = fit_regimes(quotes)
-    >>> len(fit.medians), 1.0 < fit.thresholds[0] < fit.thresholds[1] < fit.thresholds[2] < 2.0
-    (1, True)
+    >>> len(fit.medians), 1.0 < fit.quantiles[0] < fit.quantiles[1] < fit.quantiles[2] < 1.5, fit.thresholds
+    (1, True, (1.25, 1.5, 1.8))
     """
     two_sided = (quotes.bid_ticks > 0) & (quotes.ask_ticks >= quotes.bid_ticks)
     path = compute_volatility(
@@ -106,7 +111,8 @@ def fit_regimes(
         )
     medians = _medians(path, quotes.sessions, known)
     z = compute_regime_signal(path, quotes.sessions, medians)
-    thresholds = _increasing(np.quantile(z[known], QUANTILES))
+    quantiles = np.quantile(z[known], QUANTILES)
+    thresholds = _raise_to_floors(quantiles)
     block = 3.0 * half_life_s / sample_s
     parameters = build_thresholds(thresholds, medians, half_life_s=half_life_s, sample_s=sample_s)
     regimes = compute_regimes(path.time_ns, z, parameters, session=path.session)
@@ -114,6 +120,7 @@ def fit_regimes(
     share = np.bincount(regimes, minlength=4) / len(regimes)
     return RegimeFit(
         thresholds=thresholds,
+        quantiles=(float(quantiles[0]), float(quantiles[1]), float(quantiles[2])),
         threshold_errors=_quantile_errors(z[known], block, replicas, seed),
         medians=medians,
         time_share=(float(share[0]), float(share[1]), float(share[2]), float(share[3])),
@@ -161,11 +168,11 @@ def _medians(
     )
 
 
-def _increasing(values: Float64Array) -> tuple[float, float, float]:
-    """Quantiles of little data may tie: keep them apart by a thousandth."""
-    first = max(float(values[0]), 1e-6)
-    second = max(float(values[1]), first * 1.001)
-    return first, second, max(float(values[2]), second * 1.001)
+def _raise_to_floors(values: Float64Array) -> tuple[float, float, float]:
+    """Thresholds at or above their floors, kept apart by a thousandth where quantiles tie."""
+    first = max(float(values[0]), _FLOORS[0])
+    second = max(float(values[1]), _FLOORS[1], first * 1.001)
+    return first, second, max(float(values[2]), _FLOORS[2], second * 1.001)
 
 
 def _quantile_errors(z: Float64Array, block: float, replicas: int, seed: int) -> tuple[float, float, float]:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrig.calibration.selection import select_quotes, select_trades
+from calibrig.calibration.volatility import sample_mid
 from calibrig.market import MarketData, Quotes, Trades
 
-__all__ = ["SCENARIOS", "Scenario", "apply_scenario"]
+__all__ = ["SCENARIOS", "Scenario", "apply_scenario", "find_own_events"]
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -241,3 +242,52 @@ def _seen(time_ns: Int64Array, gaps: list[tuple[int, int]]) -> NDArray[np.bool_]
     for low, high in gaps:
         keep &= (time_ns < low) | (time_ns >= high)
     return keep
+
+
+def find_own_events(quotes: Quotes, *, minutes: float = 5.0) -> tuple[Scenario, ...]:
+    """Find the largest fall and rise of these ticks over some minutes, with the widest spread, as scenarios.
+
+    Parameters
+    ----------
+    quotes : Quotes
+        Best bid and offer.
+    minutes : float
+        Span of a move.
+
+    Returns
+    -------
+    tuple of Scenario
+        The largest fall and the largest rise (a negative drop); empty where the mid never moves.
+
+    Examples
+    --------
+    >>> from calibrig.market import Instrument
+    >>> mid = np.concatenate((np.full(600, 1_000), np.full(600, 950)))
+    >>> quotes = Quotes(time_ns=np.arange(1_200) * 10**9, bid_ticks=mid - 1, bid_lots=mid, ask_ticks=mid + 1,
+    ...     ask_lots=mid, sessions=[[0, 1_200 * 10**9]],
+    ...     instrument=Instrument(symbol="X", tick_size=1.0, lot_size=1.0))
+    >>> [(event.name, event.drop) for event in find_own_events(quotes)]
+    [('own largest fall in 5 min', 0.05)]
+    """
+    moves: list[Float64Array] = []
+    step_s = minutes * 60.0 / 30.0
+    for mid in sample_mid(quotes, sample_s=step_s):
+        lag = min(30, len(mid) - 1)
+        moves.append(mid[lag:] / mid[:-lag] - 1.0)
+    if not moves:
+        return ()
+    every = np.concatenate(moves)
+    spread = (quotes.ask_ticks - quotes.bid_ticks)[quotes.ask_ticks > quotes.bid_ticks]
+    wide = float(np.quantile(spread, 0.9999) / max(float(np.median(spread)), 1.0))
+    found = []
+    for word, size in (("fall", -float(every.min())), ("rise", float(every.max()))):
+        if size > 0.0:
+            found.append(
+                Scenario(
+                    name=f"own largest {word} in {minutes:g} min",
+                    drop=round(size if word == "fall" else -size, 12),
+                    minutes=minutes,
+                    spread_multiple=max(wide, 1.0),
+                )
+            )
+    return tuple(found)

@@ -2,10 +2,13 @@
 #include "hawkes_simulation.hpp"
 
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include "bind.hpp"
+#include "hawkes_history.hpp"
 #include "hawkes_online.hpp"
 
 namespace nb = nanobind;
@@ -75,17 +78,168 @@ private:
     HawkesOnline online_;
 };
 
+// Both intensities at given times, in order; events at such a time are included.
+nb::object intensity(double alpha_self, double alpha_cross, double beta, double gamma, double lambda_base,
+                     double asymmetry, std::vector<double> profile, Int64Column time_ns, SideColumn side,
+                     Int64Column sessions_flat, Int64Column at_ns) {
+    const std::size_t n = time_ns.shape(0), k = at_ns.shape(0), sessions = sessions_flat.shape(0) / 2;
+    double* buy = nullptr;
+    double* sell = nullptr;
+    nb::object buys = new_array(k, buy);
+    nb::object sells = new_array(k, sell);
+    nb::gil_scoped_release release;
+    const std::int64_t* span = sessions_flat.data();
+    std::int64_t longest = 1;
+    for (std::size_t s = 0; s < sessions; ++s) longest = std::max(longest, span[2 * s + 1] - span[2 * s]);
+    HawkesOnline online(alpha_self, alpha_cross, beta, gamma, lambda_base, asymmetry, std::move(profile),
+                        static_cast<double>(longest) * 1e-9);
+    std::size_t event = 0, s = 0;
+    online.reset(span[0], span[1]);
+    for (std::size_t i = 0; i < k; ++i) {
+        const std::int64_t t = at_ns.data()[i];
+        while (s + 1 < sessions && t >= span[2 * s + 2]) {
+            ++s;
+            online.reset(span[2 * s], span[2 * s + 1]);
+            while (event < n && time_ns.data()[event] < span[2 * s]) ++event;
+        }
+        for (; event < n && time_ns.data()[event] <= t; ++event)
+            online.event(time_ns.data()[event], side.data()[event] > 0 ? 0 : 1);
+        const auto value = online.intensity(t);
+        buy[i] = value[0];
+        sell[i] = value[1];
+    }
+    nb::gil_scoped_acquire acquire;
+    return nb::make_tuple(buys, sells);
+}
+
+using Column = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+std::vector<double> to_vector(const Column& column) { return {column.data(), column.data() + column.shape(0)}; }
+
+Isa isa_named(const std::string& name) {
+    for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
+        if (name == name_of(isa) && isa <= best_isa()) return isa;
+    if (!name.empty()) throw std::invalid_argument("this processor has no instruction set of that name");
+    return active_isa();
+}
+
+// Asks Python whether a signal (Ctrl-C) has come; the GIL is taken only while asking.
+bool interrupted() {
+    nb::gil_scoped_acquire acquire;
+    return PyErr_CheckSignals() != 0;
+}
+
+class History {
+public:
+    History(Int64Column time_ns, std::optional<Column> offset_ns, SideColumn side, Int64Column sessions,
+            Int64Column profile_sessions, Column profile, int lane_steps, const std::string& isa)
+        : history_(events_of(time_ns, offset_ns, side), sessions_of(sessions, profile_sessions), to_vector(profile),
+                   lane_steps, isa_named(isa)) {}
+
+    void prepare(Column start, int depth, int threads) {
+        run([&] { return history_.prepare(to_vector(start), depth, threads, interrupted); });
+    }
+
+    nb::object tails() const {
+        const auto& values = history_.tails();
+        double* data = nullptr;
+        nb::object out = new_array(values.size(), data);
+        std::copy(values.begin(), values.end(), data);
+        return out;
+    }
+
+    nb::object evaluate(int order, Column rows, Column scalars, int threads) const {
+        const HawkesWeightTable table = table_of(rows, scalars);
+        std::array<double, hawkes_sums> sums{};
+        run([&] { return history_.evaluate(std::clamp(order, 0, 2), table, threads, interrupted, sums); });
+        double* data = nullptr;
+        nb::object out = new_array(sums.size(), data);
+        std::copy(sums.begin(), sums.end(), data);
+        return out;
+    }
+
+    nb::object trace(Column rows, Column scalars, std::size_t first, std::size_t last, int threads) const {
+        if (first > last || last > history_.count()) throw std::invalid_argument("first and last lie outside the events");
+        const HawkesWeightTable table = table_of(rows, scalars);
+        std::array<double*, 4> data{};
+        nb::list columns;
+        for (double*& column : data) columns.append(new_array(last - first, column));
+        run([&] { return history_.trace(table, first, last, threads, interrupted, data); });
+        return nb::tuple(columns);
+    }
+
+    [[nodiscard]] std::size_t count() const { return history_.count(); }
+    [[nodiscard]] std::size_t sessions() const { return history_.sessions(); }
+    [[nodiscard]] std::size_t bytes() const { return history_.bytes(); }
+
+private:
+    template <class Work>
+    static void run(const Work& work) {
+        bool done = false;
+        {
+            nb::gil_scoped_release release;
+            done = work();
+        }
+        if (!done) throw nb::python_error();
+    }
+
+    static HawkesHistory::Events events_of(const Int64Column& time_ns, const std::optional<Column>& offset_ns,
+                                           const SideColumn& side) {
+        const std::size_t n = time_ns.shape(0);
+        if (side.shape(0) != n || (offset_ns && offset_ns->shape(0) != n)) throw std::invalid_argument("column lengths");
+        return {time_ns.data(), offset_ns ? offset_ns->data() : nullptr, side.data(), n};
+    }
+
+    static std::vector<HawkesHistory::Session> sessions_of(const Int64Column& sessions, const Int64Column& profile) {
+        if (sessions.shape(0) != profile.shape(0)) throw std::invalid_argument("session lengths");
+        std::vector<HawkesHistory::Session> out;
+        for (std::size_t s = 0; s + 1 < sessions.shape(0); s += 2)
+            out.push_back({sessions.data()[s], sessions.data()[s + 1], profile.data()[s], profile.data()[s + 1]});
+        return out;
+    }
+
+    [[nodiscard]] HawkesWeightTable table_of(const Column& rows, const Column& scalars) const {
+        const std::size_t m = history_.node_count();
+        if (m == 0) throw std::invalid_argument("prepare() comes first");
+        if (rows.shape(0) != 7 * m || scalars.shape(0) != 4) throw std::invalid_argument("weights do not fit the nodes");
+        HawkesWeightTable table;
+        std::vector<double>* const columns[] = {&table.c,    &table.c_v,  &table.c_w, &table.c_vv,
+                                                &table.c_vw, &table.c_ww, &table.p};
+        for (std::size_t r = 0; r < 7; ++r) columns[r]->assign(rows.data() + r * m, rows.data() + (r + 1) * m);
+        table.base_buy = scalars.data()[0];
+        table.base_sell = scalars.data()[1];
+        table.n_self = scalars.data()[2];
+        table.n_cross = scalars.data()[3];
+        return table;
+    }
+
+    HawkesHistory history_;
+};
+
 }  // namespace
 
 void hawkes(nb::module_ m) {
     m.doc() = "Hawkes kernels";
     m.def("simulate", &simulate);
+    m.def("intensity", &intensity);
     nb::class_<Online>(m, "Online")
         .def(nb::init<double, double, double, double, double, double, std::vector<double>, double>())
         .def("reset", &Online::reset)
         .def("event", &Online::event)
         .def("intensity", &Online::intensity)
         .def("now_ns", &Online::now_ns);
+    nb::class_<History>(m, "History")
+        .def(nb::init<Int64Column, std::optional<Column>, SideColumn, Int64Column, Int64Column, Column, int,
+                      const std::string&>(),
+             nb::arg("time_ns"), nb::arg("offset_ns").none(), nb::arg("side"), nb::arg("sessions_flat"),
+             nb::arg("profile_sessions_flat"), nb::arg("profile"), nb::arg("lane_steps"), nb::arg("isa"))
+        .def("prepare", &History::prepare)
+        .def("tails", &History::tails)
+        .def("evaluate", &History::evaluate)
+        .def("trace", &History::trace)
+        .def("count", &History::count)
+        .def("sessions", &History::sessions)
+        .def("bytes", &History::bytes);
 }
 
 }  // namespace calibrig::bind

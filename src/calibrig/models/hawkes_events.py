@@ -1,0 +1,284 @@
+"""Events as the Hawkes model uses them: checked, ties spread inside the clock's step, sessions and profile time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from calibrig.errors import InvalidTicksError
+
+__all__ = ["HawkesEvents", "prepare_events"]
+
+Int64Array = NDArray[np.int64]
+Float64Array = NDArray[np.float64]
+
+_YEAR_2200_NS = 7_258_118_400_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HawkesEvents:
+    """Events of both sides in time order, inside sessions.
+
+    Attributes
+    ----------
+    time_ns : ndarray of int64, shape (n,)
+        Stamps.
+    offset_ns : ndarray of float64 or None
+        Where inside the clock's step each event is put; None where no stamps are equal.
+    side : ndarray of int8, shape (n,)
+        +1 or -1.
+    sessions : ndarray of int64, shape (s, 2)
+        Observed spans, ns.
+    profile_sessions : ndarray of int64, shape (s, 2)
+        What the time-of-day profile spans; differs from ``sessions`` where a split cuts one.
+    resolution_ns : int
+        Step of the clock.
+    tied_share : float
+        Share of events that share their stamp with another.
+    """
+
+    time_ns: Int64Array
+    offset_ns: Float64Array | None
+    side: NDArray[np.int8]
+    sessions: Int64Array
+    profile_sessions: Int64Array
+    resolution_ns: int
+    tied_share: float
+
+    def __len__(self) -> int:
+        return len(self.time_ns)
+
+    @property
+    def duration_s(self) -> float:
+        """Observed time, s."""
+        return float((self.sessions[:, 1] - self.sessions[:, 0]).sum()) * 1e-9
+
+    def count_sides(self) -> tuple[int, int]:
+        """Return the number of buys and of sells."""
+        buys = int(np.count_nonzero(self.side > 0))
+        return buys, len(self.side) - buys
+
+    def between(self, first: int, last: int, *, start_ns: int | None = None, end_ns: int | None = None) -> HawkesEvents:
+        """Events first .. last - 1, with the sessions cut at ``start_ns`` and ``end_ns`` (default: keep all)."""
+        low = int(self.sessions[0, 0]) if start_ns is None else start_ns
+        high = int(self.sessions[-1, 1]) if end_ns is None else end_ns
+        clipped = np.clip(self.sessions, low, high)
+        keep = clipped[:, 1] > clipped[:, 0]
+        return HawkesEvents(
+            time_ns=self.time_ns[first:last],
+            offset_ns=None if self.offset_ns is None else self.offset_ns[first:last],
+            side=self.side[first:last],
+            sessions=np.ascontiguousarray(clipped[keep]),
+            profile_sessions=np.ascontiguousarray(self.profile_sessions[keep]),
+            resolution_ns=self.resolution_ns,
+            tied_share=self.tied_share,
+        )
+
+    def window(self, start_ns: int, end_ns: int) -> HawkesEvents:
+        """Events with ``start_ns <= time < end_ns``."""
+        first, last = np.searchsorted(self.time_ns, (start_ns, end_ns))
+        return self.between(int(first), int(last), start_ns=start_ns, end_ns=end_ns)
+
+    def profile_time_s(self, profile: Float64Array) -> Float64Array:
+        """Integral of the profile over observed time up to each event, s, shape (n,); gaps between sessions left out."""
+        out = np.empty(len(self))
+        done = 0.0
+        edges = np.searchsorted(self.time_ns, self.sessions[:, 1])
+        first = 0
+        for s, last in enumerate(edges):
+            start, end = (int(x) for x in self.sessions[s])
+            p_start, p_end = (int(x) for x in self.profile_sessions[s])
+            phase = (self.time_ns[first:last] - p_start).astype(np.float64)
+            if self.offset_ns is not None:
+                phase += self.offset_ns[first:last]
+            span = float(p_end - p_start)
+            begin = _integral(profile, np.array([(start - p_start) / span]))[0]
+            out[first:last] = done + (_integral(profile, phase / span) - begin) * span * 1e-9
+            done += (_integral(profile, np.array([(end - p_start) / span]))[0] - begin) * span * 1e-9
+            first = int(last)
+        return out
+
+    def profile_total_s(self, profile: Float64Array) -> float:
+        """Integral of the profile over all observed time, s."""
+        span = (self.profile_sessions[:, 1] - self.profile_sessions[:, 0]).astype(np.float64)
+        low = (self.sessions[:, 0] - self.profile_sessions[:, 0]) / span
+        high = (self.sessions[:, 1] - self.profile_sessions[:, 0]) / span
+        return float(((_integral(profile, high) - _integral(profile, low)) * span).sum()) * 1e-9
+
+    def profile_bins(self, bins: int) -> NDArray[np.intp]:
+        """Bin of the time-of-day profile each event lies in, shape (n,)."""
+        s = np.searchsorted(self.sessions[:, 1], self.time_ns, side="right")
+        start = self.profile_sessions[s, 0]
+        span = (self.profile_sessions[s, 1] - start).astype(np.float64)
+        bin_ = ((self.time_ns - start) / span * bins).astype(np.intp)
+        return np.clip(bin_, 0, bins - 1)
+
+
+def _integral(profile: Float64Array, phase: Float64Array) -> Float64Array:
+    """Integral of the profile from 0 to phase, phase in [0, 1]."""
+    cumulated = np.concatenate([[0.0], np.cumsum(profile)]) / len(profile)
+    out: Float64Array = np.interp(phase, np.linspace(0.0, 1.0, len(profile) + 1), cumulated)
+    return out
+
+
+def prepare_events(
+    time_ns: ArrayLike,
+    side: ArrayLike,
+    *,
+    sessions: ArrayLike | None = None,
+    resolution_ns: int | None = None,
+    seed: int = 0,
+) -> HawkesEvents:
+    """Check events and spread equal stamps uniformly inside the clock's step, list order kept.
+
+    Parameters
+    ----------
+    time_ns : array of int64, shape (n,)
+        Nanoseconds, not decreasing.
+    side : array of int, shape (n,)
+        +1 buy, -1 sell.
+    sessions : array of int64, shape (s, 2), optional
+        Start and end of each session, ns; default one session from the first event to just past the last.
+    resolution_ns : int, optional
+        Step of the clock; default: the largest step all stamps fit (their common divisor).
+    seed : int
+        Of the spreading.
+
+    Raises
+    ------
+    InvalidTicksError
+        If the events cannot be used; the message names value, row and remedy.
+
+    Examples
+    --------
+    >>> events = prepare_events([0, 1_000_000, 1_000_000, 5_000_000], [1, -1, 1, 1], resolution_ns=1_000_000)
+    >>> events.tied_share, bool(events.offset_ns[1] < events.offset_ns[2])
+    (0.5, True)
+    """
+    times, sides = _checked_times(time_ns), _checked_sides(side)
+    if len(times) != len(sides):
+        raise InvalidTicksError(f"side has {len(sides)} rows, time_ns has {len(times)}; give equal lengths")
+    spans = _checked_sessions(times, sessions)
+    _check_inside(times, spans)
+    step = _clock_step(times) if resolution_ns is None else int(resolution_ns)
+    if step < 1:
+        raise InvalidTicksError(f"resolution_ns is {step}; give the clock's step, 1 ns or more")
+    offset, tied = _spread_ties(times, step, seed)
+    return HawkesEvents(
+        time_ns=times,
+        offset_ns=offset,
+        side=sides,
+        sessions=spans,
+        profile_sessions=spans,
+        resolution_ns=step,
+        tied_share=tied,
+    )
+
+
+def _checked_times(time_ns: ArrayLike) -> Int64Array:
+    given = np.asarray(time_ns)
+    if given.ndim != 1:
+        raise InvalidTicksError(f"time_ns has {given.ndim} dimensions; give one")
+    if given.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(given))
+        if len(bad):
+            raise InvalidTicksError(f"time_ns is {given[bad[0]]} at row {bad[0]}; drop or repair such rows")
+        raise InvalidTicksError(
+            f"time_ns has dtype {given.dtype}, first value {given[0] if len(given) else '-'}; give int64 "
+            "nanoseconds (round(seconds * 1e9)): floats of epoch seconds resolve 238 ns only"
+        )
+    if given.dtype.kind == "M":
+        given = given.astype("datetime64[ns]").view(np.int64)
+    if given.dtype.kind not in "iu":
+        raise InvalidTicksError(f"time_ns has dtype {given.dtype}; give int64 nanoseconds")
+    times = np.ascontiguousarray(given, dtype=np.int64)
+    if not len(times):
+        raise InvalidTicksError("time_ns is empty; give events")
+    if times[0] < 0:
+        raise InvalidTicksError(f"time_ns is {times[0]} at row 0; give nanoseconds at or above 0")
+    if times[-1] > _YEAR_2200_NS:
+        raise InvalidTicksError(f"time_ns is {times[-1]}, beyond the year 2200; give nanoseconds since 1970 UTC")
+    back = np.flatnonzero(times[1:] < times[:-1])
+    if len(back):
+        row = int(back[0]) + 1
+        raise InvalidTicksError(
+            f"time_ns goes back by {times[row - 1] - times[row]} ns at row {row}; sort by time first"
+        )
+    if len(times) > 1 and times[0] == times[-1]:
+        raise InvalidTicksError(
+            f"all {len(times)} events share the stamp {times[0]}; a constant clock carries no information"
+        )
+    span = int(times[-1] - times[0])
+    if len(times) >= 3 and (span < 10 * len(times) or 1_000_000_000 < times[0] < 4_000_000_000):
+        raise InvalidTicksError(
+            f"time_ns spans {span} ns for {len(times)} events, first value {times[0]}: these look like seconds or "
+            "milliseconds; multiply to nanoseconds"
+        )
+    return times
+
+
+def _checked_sides(side: ArrayLike) -> NDArray[np.int8]:
+    given = np.asarray(side)
+    if given.ndim != 1:
+        raise InvalidTicksError(f"side has {given.ndim} dimensions; give one")
+    wrong = np.flatnonzero((given != 1) & (given != -1))
+    if len(wrong):
+        row = int(wrong[0])
+        hint = "sign the trades first (sign_trades)" if given[row] == 0 else "give +1 (buy) or -1 (sell)"
+        raise InvalidTicksError(f"side is {given[row]} at row {row} ({len(wrong)} such rows); {hint}")
+    return np.ascontiguousarray(given, dtype=np.int8)
+
+
+def _checked_sessions(times: Int64Array, sessions: ArrayLike | None) -> Int64Array:
+    if sessions is None:
+        return np.array([[int(times[0]), int(times[-1]) + 1]], dtype=np.int64)
+    given = np.asarray(sessions)
+    if given.dtype.kind not in "iu":
+        raise InvalidTicksError(f"sessions has dtype {given.dtype}; give int64 nanoseconds")
+    spans = np.ascontiguousarray(given, dtype=np.int64)
+    if spans.ndim == 1 and spans.size == 2:
+        spans = spans.reshape(1, 2)
+    if spans.ndim != 2 or spans.shape[1] != 2 or not len(spans):
+        raise InvalidTicksError(f"sessions has shape {spans.shape}; give (sessions, 2): start and end, ns")
+    if np.any(spans[:, 1] <= spans[:, 0]) or np.any(spans[1:, 0] < spans[:-1, 1]):
+        raise InvalidTicksError("sessions overlap or end before they start; give them in order")
+    return spans
+
+
+def _check_inside(times: Int64Array, spans: Int64Array) -> None:
+    index = np.searchsorted(spans[:, 1], times, side="right")
+    outside = (index >= len(spans)) | (times < spans[np.minimum(index, len(spans) - 1), 0])
+    rows = np.flatnonzero(outside)
+    if len(rows):
+        raise InvalidTicksError(
+            f"time_ns is {times[rows[0]]} at row {rows[0]}, outside every session ({len(rows)} such rows); "
+            "cut the events to the sessions or widen them"
+        )
+    counts = np.bincount(index, minlength=len(spans))
+    if np.any(counts == 0):
+        s = int(np.argmin(counts))
+        raise InvalidTicksError(
+            f"session {s} ({spans[s, 0]} .. {spans[s, 1]}) has no events; leave sessions without trading out"
+        )
+
+
+def _clock_step(times: Int64Array) -> int:
+    return max(1, int(np.gcd.reduce(np.diff(times))))
+
+
+def _spread_ties(times: Int64Array, step_ns: int, seed: int) -> tuple[Float64Array | None, float]:
+    same = times[1:] == times[:-1]
+    if not same.any():
+        return None, 0.0
+    tied = np.zeros(len(times), dtype=bool)
+    tied[1:] |= same
+    tied[:-1] |= same
+    rows = np.flatnonzero(tied)
+    group = np.cumsum(np.concatenate([[True], ~same]))[rows]
+    draw = np.random.default_rng(seed).random(len(rows))
+    order = np.lexsort((draw, group))
+    offset = np.zeros(len(times))
+    offset[rows] = draw[order] * step_ns
+    return offset, len(rows) / len(times)

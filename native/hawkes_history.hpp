@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <limits>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -64,32 +64,31 @@ public:
     };
 
     HawkesHistory(const Events& events, const std::vector<Session>& sessions, const std::vector<double>& profile,
-                  int lane_steps, Isa isa)
-        : kernels_(calibrig::hawkes_kernels(isa)), count_(events.count), lane_steps_(lane_steps) {
+                  int lane_steps, int threads, Isa isa)
+        : kernels_(calibrig::hawkes_kernels(isa)), count_(events.count) {
         if (count_ == 0 || lane_steps < 2) throw std::invalid_argument("a history needs events and two steps a lane");
-        blocks_ = (count_ + block_size() - 1) / block_size();
-        const std::size_t rows = blocks_ * static_cast<std::size_t>(lane_steps) * hawkes_lanes;
-        gap_s_.assign(rows, 0.0);
-        signed_b_.assign(rows, 1.0);
-        lay_out(events, sessions, profile);
+        cut_into_blocks(events, sessions, static_cast<std::size_t>(lane_steps) * hawkes_lanes);
+        const Block& last = blocks_.back();
+        const std::size_t rows = last.at + last.steps * hawkes_lanes;
+        gap_s_.reset(new double[rows]);
+        signed_b_.reset(new double[rows]);
+        rows_ = rows;
+        for_each_block(threads, {}, [&](std::size_t block) { lay_out(blocks_[block], events, profile); });
     }
 
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
-    [[nodiscard]] std::size_t sessions() const noexcept { return session_last_.size(); }
+    [[nodiscard]] std::size_t sessions() const noexcept { return session_count_; }
     [[nodiscard]] std::size_t node_count() const noexcept { return start_.size() * static_cast<std::size_t>(depth_); }
-    [[nodiscard]] std::size_t bytes() const noexcept {
-        return 8 * (gap_s_.capacity() + signed_b_.capacity() + border_.capacity() + tail_.capacity());
-    }
+    [[nodiscard]] std::size_t bytes() const noexcept { return 8 * (2 * rows_ + border_.capacity() + tail_.capacity()); }
 
     // Choose nodes and compute the states at every border: the one pass that later passes reuse.
     bool prepare(std::vector<double> start, int depth, int threads, const StopRequest& stop) {
         start_ = std::move(start);
         depth_ = depth;
         const std::size_t m = node_count();
-        border_.assign(blocks_ * m * 2 * hawkes_lanes, 0.0);
+        border_.assign(blocks_.size() * m * 2 * hawkes_lanes, 0.0);
         tail_.assign(sessions() * m * 2, 0.0);
-        border_sign_.assign(blocks_ * hawkes_lanes, 1.0);
-        std::vector<double> local(blocks_ * m * 2 * hawkes_lanes);
+        std::vector<double> local(border_.size());
         if (!for_each_block(threads, stop, [&](std::size_t block) { local_states(block, local.data()); })) return false;
         join_states(local);
         return true;
@@ -98,25 +97,25 @@ public:
     // Sum over the events of session s of exp(-x (end - t)): [session][total or signed][node].
     [[nodiscard]] const std::vector<double>& tails() const noexcept { return tail_; }
 
-    // Sums of one pass (see HawkesSum); log-likelihood part in the first: sum of log lambda.
+    // Sums of one pass over each session, [session][hawkes_sums] (see HawkesSum); the first is the sum of log lambda.
     bool evaluate(int order, const HawkesWeightTable& table, int threads, const StopRequest& stop,
-                  std::array<double, hawkes_sums>& result) const {
+                  std::vector<double>& result) const {
         const HawkesWeights weights = table.view();
-        std::vector<double> sums(blocks_ * hawkes_sums * hawkes_lanes);
+        constexpr std::size_t part = hawkes_sums * hawkes_lanes;
+        std::vector<double> sums(blocks_.size() * part);
         const bool done = for_each_block(threads, stop, [&](std::size_t block) {
             Scratch scratch(*this, block);
-            kernels_.evaluate[order](nodes(), weights, scratch.stretch, &sums[block * hawkes_sums * hawkes_lanes]);
+            kernels_.evaluate[order](nodes(), weights, scratch.stretch, &sums[block * part]);
         });
         if (!done) return false;
-        result.fill(0.0);
-        for (std::size_t block = 0; block < blocks_; ++block) {
-            const double* row = &sums[block * hawkes_sums * hawkes_lanes];
-            std::array<double, hawkes_sums> part{};
-            for (int lane = 0; lane < hawkes_lanes; ++lane) {
-                part[0] += std::log(row[lane]) + row[sum_exponent * hawkes_lanes + lane] * 0.693147180559945309417;
-                for (int k = 2; k < hawkes_sums; ++k) part[static_cast<std::size_t>(k)] += row[k * hawkes_lanes + lane];
-            }
-            for (std::size_t k = 0; k < hawkes_sums; ++k) result[k] += part[k];
+        result.assign(sessions() * hawkes_sums, 0.0);
+        for (std::size_t block = 0; block < blocks_.size(); ++block) {
+            const double* row = &sums[block * part];
+            double* out = &result[blocks_[block].session * hawkes_sums];
+            for (int lane = 0; lane < hawkes_lanes; ++lane)
+                out[0] += std::log(row[lane]) + row[sum_exponent * hawkes_lanes + lane] * 0.693147180559945309417;
+            for (int k = 2; k < hawkes_sums; ++k)
+                for (int lane = 0; lane < hawkes_lanes; ++lane) out[k] += row[k * hawkes_lanes + lane];
         }
         return true;
     }
@@ -128,18 +127,18 @@ public:
         const HawkesWeights weights = table.view();
         const double plus = 0.5 * (table.n_self + table.n_cross), minus = 0.5 * (table.n_self - table.n_cross);
         const bool done = for_each_block(threads, stop, [&](std::size_t block) {
-            const std::size_t begin = block * block_size();
-            if (begin >= last || begin + events_in(block) <= first) return;
+            const Block& b_ = blocks_[block];
+            if (b_.first >= last || b_.first + b_.count <= first) return;
             Scratch scratch(*this, block);
-            std::vector<double> rows(static_cast<std::size_t>(scratch.stretch.steps) * hawkes_lanes * 4);
+            std::vector<double> rows(b_.steps * hawkes_lanes * 4);
             kernels_.trace(nodes(), weights, scratch.stretch, rows.data());
             for (int lane = 0; lane < hawkes_lanes; ++lane) {
-                const auto [lane_first, length] = lane_range(block, lane);
+                const auto [lane_first, length] = b_.lane_range(lane);
                 for (std::size_t step = 0; step < length; ++step) {
                     const std::size_t event = lane_first + step;
                     if (event < first || event >= last) continue;
                     const double* row = &rows[(step * hawkes_lanes + static_cast<std::size_t>(lane)) * 4];
-                    const double b = std::abs(signed_b_[position(block, step, lane)]);
+                    const double b = std::abs(signed_b_[b_.position(step, lane)]);
                     out[0][event - first] = table.base_buy * b + plus * row[0] + minus * row[1];
                     out[1][event - first] = table.base_sell * b + plus * row[0] - minus * row[1];
                     out[2][event - first] = plus * row[2] + minus * row[3];
@@ -150,169 +149,144 @@ public:
         if (!done) return false;
         // Before the first event of a session the states fall to 0: beyond the close that fall is not observed.
         const std::size_t m = node_count();
-        for (std::size_t s = 0; s + 1 < sessions(); ++s) {
-            const std::size_t event = session_last_[s] + 1;
-            if (event < first || event >= last) continue;
+        for (const Block& block : blocks_) {
+            if (!block.opens || block.session == 0 || block.first < first || block.first >= last) continue;
+            const double* tail = &tail_[2 * (block.session - 1) * m];
             double total = 0.0, signed_ = 0.0;
             for (std::size_t k = 0; k < m; ++k) {
-                total += table.p[k] * tail_[(2 * s) * m + k];
-                signed_ += table.p[k] * tail_[(2 * s + 1) * m + k];
+                total += table.p[k] * tail[k];
+                signed_ += table.p[k] * tail[m + k];
             }
-            out[2][event - first] -= plus * total + minus * signed_;
-            out[3][event - first] -= plus * total - minus * signed_;
+            out[2][block.first - first] -= plus * total + minus * signed_;
+            out[3][block.first - first] -= plus * total - minus * signed_;
         }
         return true;
     }
 
 private:
+    // Consecutive events of one session in eight lanes. Lanes differ in length by one event at most: the first
+    // `last_lanes` hold `steps` events, the others one less, and padding.
+    struct Block {
+        std::size_t first, count, at, session;
+        bool opens, closes;
+        Session span;
+        std::size_t steps = 0, last_lanes = 0;
+        double before = 1.0;  // side of the event before the first
+
+        [[nodiscard]] std::pair<std::size_t, std::size_t> lane_range(int lane) const noexcept {
+            const auto l = static_cast<std::size_t>(lane);
+            return {first + l * (steps - 1) + std::min(l, last_lanes), steps - 1 + (l < last_lanes ? 1 : 0)};
+        }
+        [[nodiscard]] std::size_t position(std::size_t step, int lane) const noexcept {
+            return at + step * hawkes_lanes + static_cast<std::size_t>(lane);
+        }
+    };
+
     struct Scratch {
         std::vector<double> state;
         std::array<double, hawkes_lanes> sign;
         HawkesStretch stretch;
-        Scratch(const HawkesHistory& h, std::size_t block) {
+        Scratch(const HawkesHistory& h, std::size_t index) {
             const std::size_t half = h.node_count() * hawkes_lanes;
-            const auto from = h.border_.begin() + static_cast<std::ptrdiff_t>(block * 2 * half);
+            const auto from = h.border_.begin() + static_cast<std::ptrdiff_t>(index * 2 * half);
             state.assign(from, from + static_cast<std::ptrdiff_t>(2 * half));
-            for (std::size_t l = 0; l < hawkes_lanes; ++l) sign[l] = h.border_sign_[block * hawkes_lanes + l];
-            const auto [steps, last_lanes] = h.shape_of(block);
-            const std::size_t at = h.position(block, 0, 0);
-            stretch = {&h.gap_s_[at], &h.signed_b_[at], static_cast<int>(steps), static_cast<int>(last_lanes),
-                       state.data(), state.data() + half, sign.data()};
+            const Block& block = h.blocks_[index];
+            for (int l = 0; l < hawkes_lanes; ++l) sign[static_cast<std::size_t>(l)] = h.sign_before(block, l);
+            stretch = {&h.gap_s_[block.at], &h.signed_b_[block.at], static_cast<int>(block.steps),
+                       static_cast<int>(block.last_lanes), state.data(), state.data() + half, sign.data()};
         }
     };
 
     [[nodiscard]] HawkesNodes nodes() const noexcept { return {static_cast<int>(start_.size()), depth_, start_.data()}; }
-    [[nodiscard]] std::size_t block_size() const noexcept { return static_cast<std::size_t>(lane_steps_) * hawkes_lanes; }
-    [[nodiscard]] std::size_t events_in(std::size_t block) const noexcept {
-        return std::min(block_size(), count_ - block * block_size());
+
+    // Side of the event before a lane's first: the last event of the lane before, or of the block before.
+    [[nodiscard]] double sign_before(const Block& block, int lane) const noexcept {
+        if (lane == 0) return block.before;
+        const auto [first, length] = block.lane_range(lane - 1);
+        return length == 0 ? 1.0 : side_at(block, length - 1, lane - 1);
     }
-    // Steps of a block, and how many lanes hold an event in its last step.
-    [[nodiscard]] std::pair<std::size_t, std::size_t> shape_of(std::size_t block) const noexcept {
-        const std::size_t m = events_in(block);
-        const std::size_t steps = (m + hawkes_lanes - 1) / hawkes_lanes;
-        return {steps, m - (steps - 1) * hawkes_lanes};
-    }
-    // First event of a lane and how many it holds.
-    [[nodiscard]] std::pair<std::size_t, std::size_t> lane_range(std::size_t block, int lane) const noexcept {
-        const auto [steps, last_lanes] = shape_of(block);
-        const auto l = static_cast<std::size_t>(lane);
-        return {block * block_size() + l * (steps - 1) + std::min(l, last_lanes), steps - 1 + (l < last_lanes ? 1 : 0)};
-    }
-    [[nodiscard]] std::size_t position(std::size_t block, std::size_t step, int lane) const noexcept {
-        return block * block_size() + step * hawkes_lanes + static_cast<std::size_t>(lane);
-    }
-    // Block, step and lane of an event.
-    [[nodiscard]] std::array<std::size_t, 3> place_of(std::size_t event) const noexcept {
-        const std::size_t block = event / block_size();
-        const auto [steps, last_lanes] = shape_of(block);
-        const std::size_t i = event - block * block_size();
-        const std::size_t long_part = last_lanes * steps;
-        if (i < long_part) return {block, i % steps, i / steps};
-        return {block, (i - long_part) % (steps - 1), last_lanes + (i - long_part) / (steps - 1)};
+    [[nodiscard]] double side_at(const Block& block, std::size_t step, int lane) const noexcept {
+        return std::signbit(signed_b_[block.position(step, lane)]) ? -1.0 : 1.0;
     }
 
-    void lay_out(const Events& events, const std::vector<Session>& sessions, const std::vector<double>& profile) {
-        std::size_t s = 0;
+    void cut_into_blocks(const Events& events, const std::vector<Session>& sessions, std::size_t size) {
+        std::size_t first = 0, at = 0;
+        for (const Session& session : sessions) {
+            const auto* end = std::lower_bound(events.time_ns + first, events.time_ns + count_, session.end_ns);
+            const auto last = static_cast<std::size_t>(end - events.time_ns);
+            if (last == first) continue;
+            if (events.time_ns[first] < session.start_ns) break;
+            for (std::size_t begin = first; begin < last; begin += size) {
+                Block block{begin, std::min(size, last - begin), at, session_count_, begin == first,
+                            begin + size >= last, session};
+                block.steps = (block.count + hawkes_lanes - 1) / hawkes_lanes;
+                block.last_lanes = block.count - (block.steps - 1) * hawkes_lanes;
+                block.before = begin == 0 || events.side[begin - 1] > 0 ? 1.0 : -1.0;
+                at += block.steps * hawkes_lanes;
+                blocks_.push_back(block);
+            }
+            ++session_count_;
+            const double offset = events.offset_ns ? events.offset_ns[last - 1] : 0.0;
+            close_gap_s_.push_back((static_cast<double>(session.end_ns - events.time_ns[last - 1]) - offset) * 1e-9);
+            first = last;
+        }
+        if (first != count_) throw std::invalid_argument("an event lies outside its sessions");
+    }
+
+    void lay_out(const Block& block, const Events& events, const std::vector<double>& profile) {
         const auto bins = static_cast<double>(profile.size());
-        const auto time_of = [&](std::size_t i) {
-            return std::pair<std::int64_t, double>(events.time_ns[i], events.offset_ns ? events.offset_ns[i] : 0.0);
-        };
-        std::size_t next = 0;
-        for (std::size_t block = 0; block < blocks_; ++block) {
-            for (int lane = 0; lane < hawkes_lanes; ++lane) {
-                const auto [lane_first, length] = lane_range(block, lane);
-                for (std::size_t step = 0; step < length; ++step, ++next) {
-                    const auto [t, offset] = time_of(lane_first + step);
-                    bool opens = next == 0;
-                    while (s < sessions.size() && t >= sessions[s].end_ns) {
-                        close_session(next, sessions[s], events);
-                        ++s;
-                        opens = true;
-                    }
-                    if (s == sessions.size() || t < sessions[s].start_ns)
-                        throw std::invalid_argument("an event lies outside its sessions");
-                    double gap = 1e30;
-                    if (!opens) {
-                        const auto [t_0, offset_0] = time_of(next - 1);
-                        gap = (static_cast<double>(t - t_0) + (offset - offset_0)) * 1e-9;
-                    }
-                    const double span = static_cast<double>(sessions[s].profile_end_ns - sessions[s].profile_start_ns);
-                    const double phase = (static_cast<double>(t - sessions[s].profile_start_ns) + offset) / span;
-                    const auto bin = static_cast<std::int64_t>(std::clamp(phase * bins, 0.0, bins - 1.0));
-                    const std::size_t at = position(block, step, lane);
-                    gap_s_[at] = gap;
-                    const double b = profile[static_cast<std::size_t>(bin)];
-                    signed_b_[at] = events.side[next] > 0 ? b : -b;
+        const Session& span = block.span;
+        const double scale = bins / static_cast<double>(span.profile_end_ns - span.profile_start_ns);
+        for (std::size_t i = (block.steps - 1) * hawkes_lanes; i < block.steps * hawkes_lanes; ++i) {
+            gap_s_[block.at + i] = 0.0;  // padding
+            signed_b_[block.at + i] = 1.0;
+        }
+        const double* offset = events.offset_ns;
+        for (int lane = 0; lane < hawkes_lanes; ++lane) {
+            const auto [lane_first, length] = block.lane_range(lane);
+            for (std::size_t step = 0; step < length; ++step) {
+                const std::size_t i = lane_first + step;
+                const std::size_t at = block.position(step, lane);
+                const std::int64_t t = events.time_ns[i];
+                double gap = 1e30;
+                if (!(block.opens && i == block.first)) {
+                    gap = static_cast<double>(t - events.time_ns[i - 1]);
+                    if (offset != nullptr) gap += offset[i] - offset[i - 1];
+                    gap *= 1e-9;
                 }
+                double b = profile[0];
+                if (profile.size() > 1) {
+                    const double phase = static_cast<double>(t - span.profile_start_ns) + (offset ? offset[i] : 0.0);
+                    b = profile[static_cast<std::size_t>(std::clamp(phase * scale, 0.0, bins - 1.0))];
+                }
+                gap_s_[at] = gap;
+                signed_b_[at] = events.side[i] > 0 ? b : -b;
             }
         }
-        for (; s < sessions.size(); ++s) close_session(count_, sessions[s], events);
     }
 
-    void close_session(std::size_t next, const Session& session, const Events& events) {
-        const bool empty = session_last_.empty() ? next == 0 : session_last_.back() + 1 == next;
-        if (empty) return;
-        const double offset = events.offset_ns ? events.offset_ns[next - 1] : 0.0;
-        session_last_.push_back(next - 1);
-        close_gap_s_.push_back((static_cast<double>(session.end_ns - events.time_ns[next - 1]) - offset) * 1e-9);
-    }
-
-    // States of each lane of a block as if nothing had happened before its first event; states at session ends
-    // inside it go to tail_ for later.
-    void local_states(std::size_t block, double* local) {
+    // States after each lane of a block as if nothing had happened before the lane's first event.
+    void local_states(std::size_t index, double* local) {
+        const Block& block = blocks_[index];
         const std::size_t m = node_count();
         const std::size_t half = m * hawkes_lanes;
-        double* state = local + block * 2 * half;
+        double* state = local + index * 2 * half;
         std::fill(state, state + 2 * half, -1.0);  // one short of 0: the first step adds the event before it
         std::array<double, hawkes_lanes> sign;
         sign.fill(1.0);
-        const auto [steps, last_lanes] = shape_of(block);
-
-        struct Capture {
-            std::size_t step, lane, session;
-        };
-        std::vector<Capture> captures;
-        const std::size_t begin = block * block_size(), end = begin + events_in(block);
-        auto at = std::lower_bound(session_last_.begin(), session_last_.end(), begin);
-        for (; at != session_last_.end() && *at < end; ++at) {
-            const auto place = place_of(*at);
-            captures.push_back({place[1], place[2], static_cast<std::size_t>(at - session_last_.begin())});
-        }
-        std::sort(captures.begin(), captures.end(), [](const Capture& a, const Capture& b) { return a.step < b.step; });
-
-        std::size_t done = 0;
-        const std::size_t row = position(block, 0, 0);
-        const auto advance_to = [&](std::size_t step) {
-            if (step <= done) return;
-            HawkesStretch stretch{&gap_s_[row + done * hawkes_lanes], &signed_b_[row + done * hawkes_lanes],
-                                  static_cast<int>(step - done), hawkes_lanes, state, state + half, sign.data()};
+        const auto run = [&](std::size_t from, std::size_t steps) {
+            if (steps == 0) return;
+            const std::size_t at = block.position(from, 0);
+            HawkesStretch stretch{&gap_s_[at], &signed_b_[at], static_cast<int>(steps), hawkes_lanes,
+                                  state, state + half, sign.data()};
             kernels_.states(nodes(), stretch);
-            done = step;
         };
-        // Lanes that end one step earlier are set aside before the last step runs over their padding.
-        std::vector<double> early;
-        bool early_saved = last_lanes == hawkes_lanes;
-        const auto save_early = [&] {
-            if (early_saved) return;
-            early.assign(state, state + 2 * half);
-            early_saved = true;
-        };
-        for (const Capture& capture : captures) {
-            if (capture.step + 1 == steps && steps > 1) {
-                advance_to(steps - 1);
-                save_early();
-            }
-            advance_to(capture.step + 1);
-            for (std::size_t k = 0; k < 2 * m; ++k)
-                tail_[capture.session * 2 * m + k] = state[k * hawkes_lanes + capture.lane];
-        }
-        advance_to(steps - 1);
-        save_early();
-        advance_to(steps);
-        if (!early.empty())
-            for (std::size_t k = 0; k < 2 * m; ++k)
-                for (std::size_t lane = last_lanes; lane < hawkes_lanes; ++lane)
-                    state[k * hawkes_lanes + lane] = early[k * hawkes_lanes + lane];
+        run(0, block.steps - 1);
+        const std::vector<double> early(state, state + 2 * half);
+        run(block.steps - 1, 1);
+        for (std::size_t k = 0; k < 2 * m; ++k)  // lanes that end one step earlier must not see their padding
+            for (std::size_t lane = block.last_lanes; lane < hawkes_lanes; ++lane)
+                state[k * hawkes_lanes + lane] = early[k * hawkes_lanes + lane];
     }
 
     [[nodiscard]] double rate(std::size_t k) const noexcept {
@@ -325,48 +299,36 @@ private:
         const std::size_t m = node_count();
         const std::size_t half = m * hawkes_lanes;
         std::vector<double> after(2 * m, 0.0);  // states just after the latest event
-        double sign = 1.0;
-        std::size_t session = 0;
-        for (std::size_t block = 0; block < blocks_; ++block) {
+        for (std::size_t index = 0; index < blocks_.size(); ++index) {
+            const Block& block = blocks_[index];
+            if (block.opens) std::fill(after.begin(), after.end(), 0.0);
+            double* border = &border_[index * 2 * half];
+            const double* state = &local[index * 2 * half];
             for (int lane = 0; lane < hawkes_lanes; ++lane) {
-                const auto [lane_first, length] = lane_range(block, lane);
+                const auto [lane_first, length] = block.lane_range(lane);
                 const auto l = static_cast<std::size_t>(lane);
-                double* border = &border_[block * 2 * half];
-                border_sign_[block * hawkes_lanes + l] = sign;
+                const double before = sign_before(block, lane);
                 for (std::size_t k = 0; k < m; ++k) {
                     border[k * hawkes_lanes + l] = after[k] - 1.0;
-                    border[(m + k) * hawkes_lanes + l] = after[m + k] - sign;
+                    border[(m + k) * hawkes_lanes + l] = after[m + k] - before;
                 }
                 if (length == 0) continue;
                 double elapsed = 0.0;
-                for (std::size_t step = 0; step < length; ++step) {
-                    elapsed += gap_s_[position(block, step, lane)];
-                    if (session < sessions() && session_last_[session] == lane_first + step)
-                        finish_session(session++, after, elapsed, side_at(block, step, lane));
-                }
-                sign = side_at(block, length - 1, lane);
-                const double* state = &local[block * 2 * half];
+                for (std::size_t step = 0; step < length; ++step) elapsed += gap_s_[block.position(step, lane)];
+                const double side = side_at(block, length - 1, lane);
                 for (std::size_t k = 0; k < m; ++k) {
                     const double e = elapsed < 1e29 ? std::exp(-rate(k) * elapsed) : 0.0;
                     after[k] = after[k] * e + state[k * hawkes_lanes + l] + 1.0;
-                    after[m + k] = after[m + k] * e + state[(m + k) * hawkes_lanes + l] + sign;
+                    after[m + k] = after[m + k] * e + state[(m + k) * hawkes_lanes + l] + side;
                 }
             }
-        }
-    }
-
-    [[nodiscard]] double side_at(std::size_t block, std::size_t step, int lane) const noexcept {
-        return std::signbit(signed_b_[position(block, step, lane)]) ? -1.0 : 1.0;
-    }
-
-    void finish_session(std::size_t session, const std::vector<double>& after, double elapsed, double sign) {
-        const std::size_t m = node_count();
-        double* tail = &tail_[session * 2 * m];
-        for (std::size_t k = 0; k < m; ++k) {
-            const double e = elapsed < 1e29 ? std::exp(-rate(k) * elapsed) : 0.0;
-            const double fall = std::exp(-rate(k) * close_gap_s_[session]);
-            tail[k] = (after[k] * e + tail[k] + 1.0) * fall;
-            tail[m + k] = (after[m + k] * e + tail[m + k] + sign) * fall;
+            if (!block.closes) continue;
+            double* tail = &tail_[block.session * 2 * m];
+            for (std::size_t k = 0; k < m; ++k) {
+                const double fall = std::exp(-rate(k) * close_gap_s_[block.session]);
+                tail[k] = after[k] * fall;
+                tail[m + k] = after[m + k] * fall;
+            }
         }
     }
 
@@ -380,7 +342,7 @@ private:
         const auto take = [&](bool main_thread) {
             auto asked = std::chrono::steady_clock::now();
             try {
-                for (std::size_t block = next++; block < blocks_ && !stopped; block = next++) {
+                for (std::size_t block = next++; block < blocks_.size() && !stopped; block = next++) {
                     work(block);
                     if (!main_thread || !stop) continue;
                     const auto now = std::chrono::steady_clock::now();
@@ -393,7 +355,7 @@ private:
                 stopped = true;
             }
         };
-        const int extra = static_cast<int>(std::min<std::size_t>(blocks_, static_cast<std::size_t>(std::max(1, threads)))) - 1;
+        const int extra = static_cast<int>(std::min<std::size_t>(blocks_.size(), static_cast<std::size_t>(std::max(1, threads)))) - 1;
         std::vector<std::thread> pool;
         for (int i = 0; i < extra; ++i) pool.emplace_back([&] { take(false); });
         take(true);
@@ -403,12 +365,12 @@ private:
     }
 
     HawkesKernels kernels_;
-    std::size_t count_, blocks_ = 0;
-    int lane_steps_, depth_ = 0;
-    std::vector<double> gap_s_, signed_b_;        // [block][step][lane]
-    std::vector<std::size_t> session_last_;       // last event of each session that has one
-    std::vector<double> close_gap_s_;             // from it to the end of the session
-    std::vector<double> start_, border_, border_sign_, tail_;
+    std::size_t count_, session_count_ = 0, rows_ = 0;
+    int depth_ = 0;
+    std::vector<Block> blocks_;
+    std::unique_ptr<double[]> gap_s_, signed_b_;  // [block][step][lane]
+    std::vector<double> close_gap_s_;             // from the last event of a session to its end
+    std::vector<double> start_, border_, tail_;
 };
 
 }  // namespace calibrig

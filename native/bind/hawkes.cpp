@@ -132,9 +132,9 @@ bool interrupted() {
 class History {
 public:
     History(Int64Column time_ns, std::optional<Column> offset_ns, SideColumn side, Int64Column sessions,
-            Int64Column profile_sessions, Column profile, int lane_steps, const std::string& isa)
+            Int64Column profile_sessions, Column profile, int lane_steps, int threads, const std::string& isa)
         : history_(events_of(time_ns, offset_ns, side), sessions_of(sessions, profile_sessions), to_vector(profile),
-                   lane_steps, isa_named(isa)) {}
+                   lane_steps, threads, isa_named(isa)) {}
 
     void prepare(Column start, int depth, int threads) {
         run([&] { return history_.prepare(to_vector(start), depth, threads, interrupted); });
@@ -150,7 +150,7 @@ public:
 
     nb::object evaluate(int order, Column rows, Column scalars, int threads) const {
         const HawkesWeightTable table = table_of(rows, scalars);
-        std::array<double, hawkes_sums> sums{};
+        std::vector<double> sums;
         run([&] { return history_.evaluate(std::clamp(order, 0, 2), table, threads, interrupted, sums); });
         double* data = nullptr;
         nb::object out = new_array(sums.size(), data);
@@ -229,10 +229,11 @@ void hawkes(nb::module_ m) {
         .def("intensity", &Online::intensity)
         .def("now_ns", &Online::now_ns);
     nb::class_<History>(m, "History")
-        .def(nb::init<Int64Column, std::optional<Column>, SideColumn, Int64Column, Int64Column, Column, int,
+        .def(nb::init<Int64Column, std::optional<Column>, SideColumn, Int64Column, Int64Column, Column, int, int,
                       const std::string&>(),
              nb::arg("time_ns"), nb::arg("offset_ns").none(), nb::arg("side"), nb::arg("sessions_flat"),
-             nb::arg("profile_sessions_flat"), nb::arg("profile"), nb::arg("lane_steps"), nb::arg("isa"))
+             nb::arg("profile_sessions_flat"), nb::arg("profile"), nb::arg("lane_steps"),
+             nb::arg("threads"), nb::arg("isa"))
         .def("prepare", &History::prepare)
         .def("tails", &History::tails)
         .def("evaluate", &History::evaluate)

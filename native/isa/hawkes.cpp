@@ -300,7 +300,7 @@ static void trace(const HawkesNodes& nodes, const HawkesWeights& w, HawkesStretc
 }  // namespace
 
 HawkesKernels hawkes_kernels() noexcept {
-    return HawkesKernels{states, {Evaluate<0, 4>::run, Evaluate<1, 2>::run, Evaluate<2, 2>::run}, trace};
+    return HawkesKernels{states, {Evaluate<0, 4>::run, Evaluate<1, 4>::run, Evaluate<2, 1>::run}, trace};
 }
 
 }  // namespace calibrig::CALIBRIG_ISA

@@ -58,6 +58,7 @@ class History:
         profile_sessions_flat: NDArray[np.int64],
         profile: NDArray[np.float64],
         lane_steps: int,
+        threads: int,
         isa: str,
     ) -> None: ...
     def prepare(self, start: NDArray[np.float64], depth: int, threads: int) -> None: ...

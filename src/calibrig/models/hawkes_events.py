@@ -100,12 +100,13 @@ class HawkesEvents:
             first = int(last)
         return out
 
-    def profile_total_s(self, profile: Float64Array) -> float:
-        """Integral of the profile over all observed time, s."""
+    def profile_totals_s(self, profile: Float64Array) -> Float64Array:
+        """Integral of the profile over the observed time of each session, s, shape (sessions,)."""
         span = (self.profile_sessions[:, 1] - self.profile_sessions[:, 0]).astype(np.float64)
         low = (self.sessions[:, 0] - self.profile_sessions[:, 0]) / span
         high = (self.sessions[:, 1] - self.profile_sessions[:, 0]) / span
-        return float(((_integral(profile, high) - _integral(profile, low)) * span).sum()) * 1e-9
+        out: Float64Array = (_integral(profile, high) - _integral(profile, low)) * span * 1e-9
+        return out
 
     def profile_bins(self, bins: int) -> NDArray[np.intp]:
         """Bin of the time-of-day profile each event lies in, shape (n,)."""

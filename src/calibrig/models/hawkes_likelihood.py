@@ -197,11 +197,16 @@ class HawkesLikelihood:
             events.profile_sessions.reshape(-1),
             self.profile,
             lane_steps,
+            self.threads,
             isa,
         )
-        self.profile_total_s = events.profile_total_s(self.profile)
+        self._totals_s = events.profile_totals_s(self.profile)
+        edges = np.searchsorted(events.time_ns, events.sessions[:, 1])
+        self._counts = np.diff(edges, prepend=0).astype(np.float64)
+        if self._native.sessions() != len(self._counts):
+            raise InvalidInputError("a session has no events; leave sessions without trading out")
         self._nodes: NodeSet | None = None
-        self._seen: Float64Array = np.empty(0)
+        self._seen: Float64Array = np.empty((0, 0))
         self.passes = 0
 
     @property
@@ -219,8 +224,8 @@ class HawkesLikelihood:
     def prepare(self, nodes: NodeSet) -> None:
         """Compute the border states on these nodes; later passes reuse them."""
         self._native.prepare(nodes.start, nodes.depth, self.threads)
-        tails = self._native.tails().reshape(self._native.sessions(), 2, len(nodes))
-        self._seen = len(self.events) - tails[:, 0, :].sum(axis=0)  # sum over events of 1 - exp(-x (end - t))
+        tails = self._native.tails().reshape(-1, 2, len(nodes))
+        self._seen = self._counts[:, None] - tails[:, 0, :]  # sum over events of 1 - exp(-x (end - t))
         self._nodes = nodes
 
     def weights(self, u: Float64Array, kernel: Kernel) -> ExponentialSum:
@@ -234,9 +239,22 @@ class HawkesLikelihood:
         u = np.asarray(u, dtype=np.float64)
         weights = self.weights(u, kernel)
         rows, scalars = self._arguments(u, weights)
-        sums = self._native.evaluate(order, rows, scalars, self.threads)
+        sums = self._native.evaluate(order, rows, scalars, self.threads).reshape(len(self._counts), -1)
         self.passes += 1
-        return _assemble(sums, len(self.events), order, *self._compensator(u, weights))
+        parts = self._compensator(u, weights, float(self._totals_s.sum()), self._seen.sum(axis=0))
+        return _assemble(sums.sum(axis=0), len(self.events), order, *parts)
+
+    def evaluate_sessions(self, u: ArrayLike, *, kernel: Kernel = "power_law") -> list[Evaluation]:
+        """Evaluate value and gradient session by session; they add up to :meth:`evaluate`."""
+        u = np.asarray(u, dtype=np.float64)
+        weights = self.weights(u, kernel)
+        rows, scalars = self._arguments(u, weights)
+        sums = self._native.evaluate(1, rows, scalars, self.threads).reshape(len(self._counts), -1)
+        self.passes += 1
+        return [
+            _assemble(part, int(count), 1, *self._compensator(u, weights, float(total_s), seen))
+            for part, count, total_s, seen in zip(sums, self._counts, self._totals_s, self._seen, strict=True)
+        ]
 
     def trace(self, u: ArrayLike, first: int = 0, last: int | None = None, *, kernel: Kernel = "power_law") -> Trace:
         """Follow the intensities and compensators over events first .. last - 1."""
@@ -264,16 +282,16 @@ class HawkesLikelihood:
         return rows, np.array([mu * math.exp(u[5]), mu * math.exp(-u[5]), n_self, n_cross])
 
     def _compensator(
-        self, u: Float64Array, weights: ExponentialSum
+        self, u: Float64Array, weights: ExponentialSum, total_s: float, seen: Float64Array
     ) -> tuple[float, Float64Array, Float64Array]:
-        """Compensator over all observed time, with gradient and Hessian in u."""
+        """Compensator over observed time, with gradient and Hessian in u."""
         mu, n_self, n_cross = np.exp(u[:3]).tolist()
-        mass = weights.masses @ self._seen  # value, v, w, vv, vw, ww
+        mass = weights.masses @ seen  # value, v, w, vv, vw, ww
         if self.sides == 1:
-            base, tilt, n_cross = mu * self.profile_total_s, 0.0, 0.0
+            base, tilt, n_cross = mu * total_s, 0.0, 0.0
         else:
-            base = 2.0 * mu * math.cosh(u[5]) * self.profile_total_s
-            tilt = 2.0 * mu * math.sinh(u[5]) * self.profile_total_s
+            base = 2.0 * mu * math.cosh(u[5]) * total_s
+            tilt = 2.0 * mu * math.sinh(u[5]) * total_s
         n = n_self + n_cross
         first = np.array([base, n_self * mass[0], n_cross * mass[0], n * mass[1], n * mass[2], tilt])
         second = np.zeros((6, 6))

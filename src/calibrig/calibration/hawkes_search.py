@@ -1,0 +1,265 @@
+"""How the Hawkes maximum is found: damped Newton with the analytic Hessian, several starts, growing histories."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrig.models.hawkes_events import HawkesEvents
+from calibrig.models.hawkes_likelihood import Evaluation, HawkesLikelihood, Kernel, precise_nodes
+from calibrig.models.hawkes_nodes import NodeSet, choose_nodes
+
+__all__ = ["SEARCH_NAMES", "Bounds", "Optimum", "maximise", "search_bounds", "search_nodes", "search_optimum"]
+
+Float64Array = NDArray[np.float64]
+
+SEARCH_NAMES = ("lambda_base", "n_self", "n_cross", "beta", "gamma", "asymmetry")
+_DECREMENT = 1e-4
+_TARGET_START_EVENTS = 16_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Box of the search in u; reaching it is reported, never hidden."""
+
+    low: Float64Array
+    high: Float64Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimum:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    u : ndarray, shape (6,)
+        The maximum.
+    evaluation : Evaluation
+        Value, gradient and Hessian at the last point evaluated (within the decrement of u).
+    free : ndarray of bool, shape (6,)
+        Parameters that were searched.
+    at_bound : tuple of str
+        Names of those that ended at the box.
+    iterations : int
+        Newton steps taken on the full history.
+    decrement : float
+        Last Newton decrement, nats (twice the log-likelihood still to be gained).
+    converged : bool
+        Whether it fell below 1e-4.
+    """
+
+    u: Float64Array
+    evaluation: Evaluation
+    free: NDArray[np.bool_]
+    at_bound: tuple[str, ...]
+    iterations: int
+    decrement: float
+    converged: bool
+
+
+def search_bounds(events: HawkesEvents, kernel: Kernel) -> Bounds:
+    """Box: beta from a tenth of the clock's step (at least 1 ns) to the longest session, gamma 1.02 to 7."""
+    longest = float((events.sessions[:, 1] - events.sessions[:, 0]).max()) * 1e-9
+    rate = len(events) / (2.0 * events.duration_s)
+    beta_low = max(0.1 * events.resolution_ns * 1e-9, 1e-9)
+    low = np.array([math.log(rate) - 16.0, -14.0, -14.0, math.log(beta_low), math.log(0.02), -8.0])
+    high = np.array([math.log(rate) + 3.0, 1.5, 1.5, math.log(longest), math.log(6.0), 8.0])
+    if kernel == "exponential":
+        low[3] = math.log(max(beta_low, 1e-7))
+    return Bounds(low=low, high=high)
+
+
+def search_nodes(events: HawkesEvents, beta_low_s: float) -> NodeSet:
+    """Nodes with r = 2 for the passes of a search: kernel error about 1e-4 down to ``beta_low_s``."""
+    longest = float((events.sessions[:, 1] - events.sessions[:, 0]).max()) * 1e-9
+    return choose_nodes(
+        beta_low_s=min(beta_low_s, longest), horizon_s=longest, low_margin=0.1, high_margin=16.0, chain=16
+    )
+
+
+def _newton_step(evaluation: Evaluation, free: NDArray[np.bool_], damping: float) -> tuple[Float64Array, float]:
+    """Ascent step with the Hessian made negative definite, and the Newton decrement it predicts."""
+    step = np.zeros(6)
+    if not free.any():
+        return step, 0.0
+    gradient = evaluation.gradient[free]
+    curvature = -evaluation.hessian[np.ix_(free, free)]
+    scale = np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-8))
+    values, vectors = np.linalg.eigh(curvature / np.outer(scale, scale))
+    projected = vectors.T @ (gradient / scale)
+    floor = max(1e-10, 1e-8 * float(values.max()))
+    damped = np.maximum(np.abs(values), floor) + damping
+    step[free] = (vectors @ (projected / damped)) / scale
+    decrement = float((projected**2 / np.maximum(np.abs(values), floor)).sum())
+    return step, decrement
+
+
+def maximise(
+    likelihood: HawkesLikelihood,
+    start: Float64Array,
+    bounds: Bounds,
+    free: NDArray[np.bool_],
+    *,
+    kernel: Kernel = "power_law",
+    max_iterations: int = 60,
+    tolerance: float = _DECREMENT,
+) -> Optimum:
+    """Damped (Levenberg) Newton ascent inside the box; parameters pushed against it are held there."""
+    u = np.clip(start, bounds.low, bounds.high)
+    here = likelihood.evaluate(u, 2, kernel=kernel)
+    damping, iterations, decrement = 0.0, 0, math.inf
+    while iterations < max_iterations:
+        outward = ((u <= bounds.low) & (here.gradient < 0)) | ((u >= bounds.high) & (here.gradient > 0))
+        active = free & ~outward
+        step, decrement = _newton_step(here, active, damping)
+        longest = float(np.abs(step).max(initial=0.0))
+        if longest > 2.0:
+            step *= 2.0 / longest
+        target = np.clip(u + step, bounds.low, bounds.high)
+        if decrement < tolerance:
+            u = target  # the last step is free: what is left is of second order
+            break
+        iterations += 1
+        there = likelihood.evaluate(target, 2, kernel=kernel)
+        if math.isfinite(there.value) and there.value >= here.value - 1e-9 * abs(here.value):
+            u, here, damping = target, there, damping / 10.0 if damping > 1e-4 else 0.0
+        else:
+            damping = max(10.0 * damping, 0.03)
+            if damping > 1e9:
+                break
+    at_bound = tuple(
+        name
+        for k, name in enumerate(SEARCH_NAMES)
+        if free[k] and (u[k] <= bounds.low[k] + 1e-6 or u[k] >= bounds.high[k] - 1e-6)
+    )
+    return Optimum(
+        u=u,
+        evaluation=here,
+        free=free,
+        at_bound=at_bound,
+        iterations=iterations,
+        decrement=decrement,
+        converged=decrement < tolerance,
+    )
+
+
+def _starts(events: HawkesEvents, kernel: Kernel) -> list[Float64Array]:
+    buys, sells = events.count_sides()
+    rate = len(events) / (2.0 * events.duration_s)
+    tilt = 0.5 * math.log(max(buys, 1) / max(sells, 1))
+    gaps = np.diff(events.time_ns)
+    typical = max(float(np.median(gaps)) * 1e-9, 2.0 * events.resolution_ns * 1e-9, 1e-8)
+    mean = 1.0 / (2.0 * rate)
+    shapes: list[tuple[float, float]]
+    if kernel == "exponential":
+        shapes = [(typical, 1.0), (0.1 * mean, 1.0), (mean, 1.0), (10.0 * mean, 1.0)]
+    else:
+        shapes = [(typical, 0.3), (0.3 * typical, 0.3), (mean, 1.0), (0.1 * mean, 0.6)]
+    n = 0.5
+    return [
+        np.array([math.log(rate * (1 - n)), math.log(0.6 * n), math.log(0.4 * n), math.log(beta), math.log(g), tilt])
+        for beta, g in shapes
+    ]
+
+
+def _middle(events: HawkesEvents, count: int) -> HawkesEvents:
+    """Return about `count` consecutive events from the middle, with the sessions cut around them."""
+    first = (len(events) - count) // 2
+    last = first + count
+    start, end = int(events.time_ns[first]), int(events.time_ns[last - 1]) + 1
+    window = events.window(start, end)
+    edges = np.searchsorted(window.time_ns, window.sessions[:, 1])
+    if np.any(np.diff(edges, prepend=0) == 0):
+        return events
+    return window
+
+
+def search_optimum(
+    events: HawkesEvents,
+    *,
+    profile: Float64Array,
+    sides: int = 2,
+    kernel: Kernel = "power_law",
+    threads: int | None = None,
+    free: NDArray[np.bool_] | None = None,
+    start: Float64Array | None = None,
+    likelihood: HawkesLikelihood | None = None,
+) -> tuple[Optimum, HawkesLikelihood]:
+    """Find the maximum: starts on a short stretch, its best on a longer one, then the full history.
+
+    Returns the optimum and the likelihood of the full history, its nodes set for the optimum.
+    """
+    if free is None:
+        free = np.array([True, True, sides == 2, True, kernel == "power_law", sides == 2])
+    bounds = search_bounds(events, kernel)
+    guess = start
+    if guess is None:
+        guess = _search_short(events, profile, sides, kernel, threads, free, bounds)
+    if likelihood is None:
+        likelihood = HawkesLikelihood(events, profile=profile, sides=2 if sides == 2 else 1, threads=threads)
+    optimum = _search_from(likelihood, guess, bounds, free, kernel)
+    return optimum, likelihood
+
+
+def _search_short(
+    events: HawkesEvents,
+    profile: Float64Array,
+    sides: int,
+    kernel: Kernel,
+    threads: int | None,
+    free: NDArray[np.bool_],
+    bounds: Bounds,
+) -> Float64Array:
+    count = min(len(events), max(len(events) // 64, _TARGET_START_EVENTS))
+    guesses = _starts(events, kernel)
+    best: Optimum | None = None
+    while True:
+        window = events if count >= len(events) else _middle(events, count)
+        likelihood = HawkesLikelihood(window, profile=profile, sides=2 if sides == 2 else 1, threads=threads)
+        for guess in guesses:
+            if best is None or len(guesses) > 1:
+                likelihood.prepare(search_nodes(window, _lowest_beta(window, guess, wide=True)))
+            found = _search_from(likelihood, guess, bounds, free, kernel)
+            if best is None or len(guesses) == 1 or found.evaluation.value > best.evaluation.value:
+                best = found
+        assert best is not None
+        guesses = [best.u]
+        if len(window) * 16 > len(events):
+            return best.u
+        count = len(events) // 8
+
+
+def _lowest_beta(events: HawkesEvents, u: Float64Array, *, wide: bool = False) -> float:
+    margin = 0.02 if wide else 0.5
+    return max(math.exp(u[3]) * margin, 1e-9)
+
+
+def _search_from(
+    likelihood: HawkesLikelihood,
+    guess: Float64Array,
+    bounds: Bounds,
+    free: NDArray[np.bool_],
+    kernel: Kernel,
+) -> Optimum:
+    """Search; whenever beta leaves what the nodes can show, choose nodes anew and go on."""
+    events = likelihood.events
+    wide = len(events) < 4 * _TARGET_START_EVENTS
+    for _ in range(8):
+        shown = _lowest_beta(events, guess, wide=wide)
+        likelihood.prepare(search_nodes(events, shown))
+        low = bounds.low.copy()
+        low[3] = max(low[3], math.log(shown))
+        optimum = maximise(likelihood, guess, Bounds(low=low, high=bounds.high), free, kernel=kernel)
+        if optimum.u[3] > low[3] + 1e-6 or low[3] <= bounds.low[3] + 1e-9:
+            return optimum
+        guess = optimum.u
+    return optimum
+
+
+def reported_value(likelihood: HawkesLikelihood, u: Float64Array, kernel: Kernel) -> float:
+    """Log-likelihood on nodes with r = sqrt 2, as reported."""
+    likelihood.prepare(precise_nodes(likelihood.events, math.exp(u[3]), 1.0 + math.exp(u[4])))
+    return likelihood.evaluate(u, kernel=kernel).value

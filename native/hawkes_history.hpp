@@ -88,6 +88,7 @@ public:
         const std::size_t m = node_count();
         border_.assign(blocks_.size() * m * 2 * hawkes_lanes, 0.0);
         tail_.assign(sessions() * m * 2, 0.0);
+        close_fall_.assign(sessions() * m * 2, 0.0);
         std::vector<double> local(border_.size());
         if (!for_each_block(threads, stop, [&](std::size_t block) { local_states(block, local.data()); })) return false;
         join_states(local);
@@ -147,18 +148,18 @@ public:
             }
         });
         if (!done) return false;
-        // Before the first event of a session the states fall to 0: beyond the close that fall is not observed.
+        // The first event of a session also carries what fell between the last event before it and the close.
         const std::size_t m = node_count();
         for (const Block& block : blocks_) {
             if (!block.opens || block.session == 0 || block.first < first || block.first >= last) continue;
-            const double* tail = &tail_[2 * (block.session - 1) * m];
+            const double* fall = &close_fall_[2 * (block.session - 1) * m];
             double total = 0.0, signed_ = 0.0;
             for (std::size_t k = 0; k < m; ++k) {
-                total += table.p[k] * tail[k];
-                signed_ += table.p[k] * tail[m + k];
+                total += table.p[k] * fall[k];
+                signed_ += table.p[k] * fall[m + k];
             }
-            out[2][block.first - first] -= plus * total + minus * signed_;
-            out[3][block.first - first] -= plus * total - minus * signed_;
+            out[2][block.first - first] += plus * total + minus * signed_;
+            out[3][block.first - first] += plus * total - minus * signed_;
         }
         return true;
     }
@@ -328,6 +329,8 @@ private:
                 const double fall = std::exp(-rate(k) * close_gap_s_[block.session]);
                 tail[k] = after[k] * fall;
                 tail[m + k] = after[m + k] * fall;
+                close_fall_[block.session * 2 * m + k] = after[k] - tail[k];
+                close_fall_[block.session * 2 * m + m + k] = after[m + k] - tail[m + k];
             }
         }
     }
@@ -370,7 +373,8 @@ private:
     std::vector<Block> blocks_;
     std::unique_ptr<double[]> gap_s_, signed_b_;  // [block][step][lane]
     std::vector<double> close_gap_s_;             // from the last event of a session to its end
-    std::vector<double> start_, border_, tail_;
+    std::vector<double> start_, border_;
+    std::vector<double> tail_, close_fall_;       // [session][total or signed][node]
 };
 
 }  // namespace calibrig

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from calibrig.calibration import fit_quoting as fit_quoting
     from calibrig.calibration import fit_risk as fit_risk
     from calibrig.calibration import fit_signal as fit_signal
+    from calibrig.calibration.hawkes import HawkesFit as HawkesFit
+    from calibrig.calibration.hawkes import compute_goodness_of_fit as compute_goodness_of_fit
+    from calibrig.calibration.hawkes import evaluate_hawkes as evaluate_hawkes
+    from calibrig.calibration.hawkes import fit_hawkes as fit_hawkes
     from calibrig.engine import Engine as Engine
     from calibrig.engine import PreTradeLimits as PreTradeLimits
     from calibrig.engine import Replay as Replay
@@ -62,6 +66,10 @@ if TYPE_CHECKING:
     from calibrig.store import RedisModelStore as RedisModelStore
 
 _HOME = {
+    "HawkesFit": "calibration.hawkes",
+    "compute_goodness_of_fit": "calibration.hawkes",
+    "evaluate_hawkes": "calibration.hawkes",
+    "fit_hawkes": "calibration.hawkes",
     "AcceleratorMode": "bridge",
     "AvellanedaStoikov": "models.quoting",
     "AvellanedaStoikovParameters": "parameters",

@@ -1,6 +1,7 @@
 """Fits and their judgement."""
 
 from calibrig.calibration.arrivals import ArrivalFit, fit_arrivals
+from calibrig.calibration.hawkes import HawkesFit, compute_goodness_of_fit, evaluate_hawkes, fit_hawkes
 from calibrig.calibration.inventory import InventoryChain, build_inventory_chain, choose_gamma
 from calibrig.calibration.quoting import QuotingFit, fit_quoting
 from calibrig.calibration.regimes import RegimeFit, fit_regimes
@@ -12,6 +13,7 @@ from calibrig.calibration.volatility import VolatilityFit, estimate_volatility
 __all__ = [
     "SCENARIOS",
     "ArrivalFit",
+    "HawkesFit",
     "InventoryChain",
     "QuotingFit",
     "RegimeFit",
@@ -23,8 +25,11 @@ __all__ = [
     "apply_scenario",
     "build_inventory_chain",
     "choose_gamma",
+    "compute_goodness_of_fit",
     "estimate_volatility",
+    "evaluate_hawkes",
     "fit_arrivals",
+    "fit_hawkes",
     "fit_quoting",
     "fit_regimes",
     "fit_risk",

@@ -86,7 +86,9 @@ class HeldOut:
     autocorrelation: dict[int, Float64Array]
 
 
-def block_bootstrap_bounds(values: Float64Array, *, seed: int, resamples: int = 1_000) -> tuple[float, float, float]:
+def block_bootstrap_bounds(
+    values: Float64Array, *, seed: int, resamples: int = 1_000
+) -> tuple[float, float, float]:
     """Mean of dependent values with its one-sided 95 % lower and upper bounds, by resampling about 100 blocks.
 
     Examples
@@ -154,7 +156,9 @@ def quantile_skill(model: Float64Array, poisson: Float64Array) -> float | None:
         top = max(int(0.999 * n), min(n, 10))
         theory = -np.log1p(-(np.arange(top) + 0.5) / n)
         ordered = np.sort(values)[:top]
-        errors.append((float(((ordered - theory) ** 2).mean()), float(((ordered - ordered.mean()) ** 2).mean())))
+        errors.append(
+            (float(((ordered - theory) ** 2).mean()), float(((ordered - ordered.mean()) ** 2).mean()))
+        )
     (model_error, _), (poisson_error, poisson_spread) = errors
     if 1.0 - poisson_error / poisson_spread > NOTHING_TO_EXPLAIN:
         return None

@@ -24,7 +24,7 @@ from calibrig.errors import InvalidInputError, InvalidTicksError
 from calibrig.market.child_fills import assess_child_fills, merge_child_fills
 from calibrig.market.ticks import Trades
 from calibrig.models.hawkes_events import HawkesEvents, prepare_events
-from calibrig.models.hawkes_likelihood import Trace, from_search, to_search
+from calibrig.models.hawkes_likelihood import Trace, from_search, to_search, usable_threads
 from calibrig.parameters import Evidence, GateResult, HawkesParameters, Verdict
 
 __all__ = ["FlowCurve", "HawkesFit", "compute_goodness_of_fit", "evaluate_hawkes", "fit_hawkes"]
@@ -174,7 +174,9 @@ def _read(
         orders = merge_child_fills(trades, rule=rule) if len(trades) else trades
         if rule != "none":
             share = 1.0 - len(orders) / max(len(trades), 1)
-            notes.append(f"child fills merged by {rule}: {len(trades)} trades to {len(orders)} orders ({share:.1%} fewer)")
+            notes.append(
+                f"child fills merged by {rule}: {len(trades)} trades to {len(orders)} orders ({share:.1%} fewer)"
+            )
         times, side = orders.time_ns, orders.side
         sessions = orders.sessions if sessions is None else sessions
         resolution_ns = orders.resolution_ns if resolution_ns is None else resolution_ns
@@ -190,7 +192,9 @@ def _read(
         times, side = trades  # type: ignore[assignment]
     events = prepare_events(times, side, sessions=sessions, resolution_ns=resolution_ns, seed=seed)
     if events.tied_share > 0:
-        notes.append(f"{events.tied_share:.1%} of events share a stamp: spread over the clock's step of {events.resolution_ns} ns")
+        notes.append(
+            f"{events.tied_share:.1%} of events share a stamp: spread over the clock's step of {events.resolution_ns} ns"
+        )
     return _Input(events=events, notes=tuple(notes), symbol=symbol)
 
 
@@ -248,6 +252,7 @@ def fit_hawkes(
     True
     """
     began = time.perf_counter()
+    usable_threads(threads)
     if not 0.0 <= holdout <= 0.5:
         raise InvalidInputError(f"holdout is {holdout}; give a share in 0 .. 0.5")
     if not 1 <= profile_bins <= 1_000:
@@ -267,7 +272,9 @@ def fit_hawkes(
     first = int((1.0 - holdout) * len(events))
     if fewest >= gates.FEWEST_EVENTS and holdout > 0.0:
         first = int(np.searchsorted(events.time_ns, events.time_ns[first]))
-        held, curve, training, judged = _judge(events, first, optimum, profile_bins, threads, seed)
+        held, curve, training, judged = _judge(
+            events, first, optimum, profile_bins=profile_bins, threads=threads, seed=seed
+        )
         results += judged
     results += _judge_parameters(optimum, events)
     results.append(_seasonality(events, optimum, profile, profile_bins, threads))
@@ -312,7 +319,7 @@ def _check_counts(events: HawkesEvents) -> int:
 
 
 def _judge(
-    events: HawkesEvents, first: int, optimum: Optimum, profile_bins: int, threads: int | None, seed: int
+    events: HawkesEvents, first: int, optimum: Optimum, *, profile_bins: int, threads: int | None, seed: int
 ) -> tuple[HeldOut, FlowCurve, HawkesParameters, list[GateResult]]:
     split_ns = int(events.time_ns[first])
     train = events.window(int(events.sessions[0, 0]), split_ns)
@@ -322,7 +329,10 @@ def _judge(
     buys, sells = train.count_sides()
     total_s = float(train.profile_totals_s(profile).sum())
     frozen = Frozen(
-        u=frozen_optimum.u, exponential=exponential.u, poisson=(buys / total_s, sells / total_s), profile=profile
+        u=frozen_optimum.u,
+        exponential=exponential.u,
+        poisson=(buys / total_s, sells / total_s),
+        profile=profile,
     )
     held, trace = held_out_figures(events, first, frozen, threads=threads, seed=seed)
     results = _judge_held_out(held)
@@ -334,8 +344,12 @@ def _judge(
 def _judge_held_out(held: HeldOut) -> list[GateResult]:
     counts = {side: len(values) for side, values in held.residuals.items()}
     return [
-        gates.judge_gain("gain_over_poisson", held.gain_over_poisson, "a Poisson process with the same profile"),
-        gates.judge_gain("gain_over_exponential", held.gain_over_exponential, "an exponential Hawkes process"),
+        gates.judge_gain(
+            "gain_over_poisson", held.gain_over_poisson, "a Poisson process with the same profile"
+        ),
+        gates.judge_gain(
+            "gain_over_exponential", held.gain_over_exponential, "an exponential Hawkes process"
+        ),
         gates.judge_quantiles(held.skill),
         *gates.judge_ks(held.residuals),
         *gates.judge_mean(held.residuals),
@@ -456,7 +470,9 @@ def evaluate_hawkes(
     exponential, _ = search_optimum(events, profile=profile, threads=threads, kernel="exponential")
     buys, sells = events.count_sides()
     total_s = float(events.profile_totals_s(profile).sum())
-    frozen = Frozen(u=u, exponential=exponential.u, poisson=(buys / total_s, sells / total_s), profile=profile)
+    frozen = Frozen(
+        u=u, exponential=exponential.u, poisson=(buys / total_s, sells / total_s), profile=profile
+    )
     held, trace = held_out_figures(events, 0, frozen, threads=threads, seed=seed)
     results = _judge_held_out(held) + compare_counts(events, 0, frozen, trace, threads=threads, seed=seed)
     fixed = Optimum(
@@ -475,7 +491,9 @@ def evaluate_hawkes(
     )
     return HawkesFit(
         parameters=judged,
-        standard_errors=dict.fromkeys((*SEARCH_NAMES, "alpha_self", "alpha_cross", "branching_ratio"), math.nan),
+        standard_errors=dict.fromkeys(
+            (*SEARCH_NAMES, "alpha_self", "alpha_cross", "branching_ratio"), math.nan
+        ),
         sandwich_errors=None,
         correlation=np.full((6, 6), math.nan),
         log_likelihood=held.log_likelihood,

@@ -50,15 +50,29 @@ class Frozen:
     profile: Float64Array
 
 
-def _trace(events: HawkesEvents, u: Float64Array, profile: Float64Array, first: int, kernel: Kernel, threads: int | None) -> Trace:
+def _trace(
+    events: HawkesEvents,
+    u: Float64Array,
+    profile: Float64Array,
+    first: int,
+    *,
+    kernel: Kernel,
+    threads: int | None,
+) -> Trace:
     likelihood = HawkesLikelihood(events, profile=profile, threads=threads)
     longest = float((events.sessions[:, 1] - events.sessions[:, 0]).max()) * 1e-9
     if kernel == "exponential":
         decay = math.exp(-u[3])
-        nodes = choose_nodes(beta_low_s=1.0 / decay, horizon_s=1.0 / decay, per_octave=2, low_margin=1 / 16, high_margin=4.0)
+        nodes = choose_nodes(
+            beta_low_s=1.0 / decay, horizon_s=1.0 / decay, per_octave=2, low_margin=1 / 16, high_margin=4.0
+        )
     else:
         nodes = choose_nodes(
-            beta_low_s=math.exp(u[3]), horizon_s=longest, gamma=1.0 + math.exp(u[4]), low_margin=0.03, chain=16
+            beta_low_s=math.exp(u[3]),
+            horizon_s=longest,
+            gamma=1.0 + math.exp(u[4]),
+            low_margin=0.03,
+            chain=16,
         )
     likelihood.prepare(nodes)
     return likelihood.trace(u, first, kernel=kernel)
@@ -68,8 +82,8 @@ def held_out_figures(
     events: HawkesEvents, first: int, frozen: Frozen, *, threads: int | None, seed: int
 ) -> tuple[HeldOut, Trace]:
     """Judge events ``first`` and later by what was frozen before them; earlier events serve as memory only."""
-    model = _trace(events, frozen.u, frozen.profile, first, "power_law", threads)
-    rival = _trace(events, frozen.exponential, frozen.profile, first, "exponential", threads)
+    model = _trace(events, frozen.u, frozen.profile, first, kernel="power_law", threads=threads)
+    rival = _trace(events, frozen.exponential, frozen.profile, first, kernel="exponential", threads=threads)
     growth = np.diff(events.profile_time_s(frozen.profile), prepend=0.0)[first:]
     heights = frozen.profile[events.profile_bins(len(frozen.profile))[first:]]
     side = model.side
@@ -97,7 +111,9 @@ def held_out_figures(
     return figures, model
 
 
-def _count_r_squared(time_ns: NDArray[np.int64], trace: Trace, start_ns: int, end_ns: int, width_s: int) -> float:
+def _count_r_squared(
+    time_ns: NDArray[np.int64], trace: Trace, start_ns: int, end_ns: int, width_s: int
+) -> float:
     """R^2 of counts per bin against the compensator's growth in the bin (one step ahead)."""
     bins = (end_ns - start_ns) // (width_s * 1_000_000_000)
     if bins < 3:
@@ -132,21 +148,24 @@ def compare_counts(
     )
     widths = (1, 10)
     observed = {w: _count_r_squared(events.time_ns[first:last], seen, start, end, w) for w in widths}
-    simulated = _simulate_counts(events, session, start, end, frozen, widths, threads, seed)
+    simulated = _simulate_counts(
+        events, session, (start, end), frozen, widths=widths, threads=threads, seed=seed
+    )
     return [_judge_counts(w, observed[w], np.array(simulated[w])) for w in widths]
 
 
 def _simulate_counts(
     events: HawkesEvents,
     session: int,
-    start: int,
-    end: int,
+    span: tuple[int, int],
     frozen: Frozen,
+    *,
     widths: tuple[int, ...],
     threads: int | None,
     seed: int,
 ) -> dict[int, list[float]]:
     """Count R^2 of the fitted model's own simulations over the same hours, with as long a run before them."""
+    start, end = span
     out: dict[int, list[float]] = {w: [] for w in widths}
     p_start, p_end = (int(x) for x in events.profile_sessions[session])
     warm = max(start - (end - start), int(events.sessions[session, 0]))
@@ -170,7 +189,7 @@ def _simulate_counts(
             sample = prepare_events(time_ns, side, sessions=[(warm, end)], resolution_ns=1)
         except CalibrigError:
             continue
-        trace = _trace(sample, local, profile, begin, "power_law", threads)
+        trace = _trace(sample, local, profile, begin, kernel="power_law", threads=threads)
         for w in widths:
             out[w].append(_count_r_squared(time_ns[begin:], trace, start, end, w))
     return out
@@ -181,7 +200,13 @@ def _judge_counts(width_s: int, observed: float, simulated: Float64Array) -> Gat
     simulated = simulated[np.isfinite(simulated)]
     if not math.isfinite(observed) or len(simulated) < 8:
         detail = "too few bins held out, or the model is too close to criticality to simulate"
-        return GateResult(name=name, value=None, limit="inside the 99 % band of the fitted model", passed=None, detail=detail)
+        return GateResult(
+            name=name,
+            value=None,
+            limit="inside the 99 % band of the fitted model",
+            passed=None,
+            detail=detail,
+        )
     n = len(simulated)
     half = 2.81 * float(simulated.std(ddof=1)) * math.sqrt(1.0 + 1.0 / n)
     centre = float(simulated.mean())

@@ -80,7 +80,9 @@ def search_nodes(events: HawkesEvents, beta_low_s: float) -> NodeSet:
     )
 
 
-def _newton_step(evaluation: Evaluation, free: NDArray[np.bool_], damping: float) -> tuple[Float64Array, float]:
+def _newton_step(
+    evaluation: Evaluation, free: NDArray[np.bool_], damping: float
+) -> tuple[Float64Array, float]:
     """Ascent step with the Hessian made negative definite, and the Newton decrement it predicts."""
     step = np.zeros(6)
     if not free.any():
@@ -160,7 +162,16 @@ def _starts(events: HawkesEvents, kernel: Kernel) -> list[Float64Array]:
         shapes = [(typical, 0.3), (0.3 * typical, 0.3), (mean, 1.0), (0.1 * mean, 0.6)]
     n = 0.5
     return [
-        np.array([math.log(rate * (1 - n)), math.log(0.6 * n), math.log(0.4 * n), math.log(beta), math.log(g), tilt])
+        np.array(
+            [
+                math.log(rate * (1 - n)),
+                math.log(0.6 * n),
+                math.log(0.4 * n),
+                math.log(beta),
+                math.log(g),
+                tilt,
+            ]
+        )
         for beta, g in shapes
     ]
 
@@ -197,7 +208,9 @@ def search_optimum(
     bounds = search_bounds(events, kernel)
     guess = start
     if guess is None:
-        guess = _search_short(events, profile, sides, kernel, threads, free, bounds)
+        guess = _search_short(
+            events, bounds, free, profile=profile, sides=sides, kernel=kernel, threads=threads
+        )
     if likelihood is None:
         likelihood = HawkesLikelihood(events, profile=profile, sides=2 if sides == 2 else 1, threads=threads)
     optimum = _search_from(likelihood, guess, bounds, free, kernel)
@@ -206,12 +219,13 @@ def search_optimum(
 
 def _search_short(
     events: HawkesEvents,
+    bounds: Bounds,
+    free: NDArray[np.bool_],
+    *,
     profile: Float64Array,
     sides: int,
     kernel: Kernel,
     threads: int | None,
-    free: NDArray[np.bool_],
-    bounds: Bounds,
 ) -> Float64Array:
     count = min(len(events), max(len(events) // 64, _TARGET_START_EVENTS))
     guesses = _starts(events, kernel)
@@ -221,7 +235,7 @@ def _search_short(
         likelihood = HawkesLikelihood(window, profile=profile, sides=2 if sides == 2 else 1, threads=threads)
         for guess in guesses:
             if best is None or len(guesses) > 1:
-                likelihood.prepare(search_nodes(window, _lowest_beta(window, guess, wide=True)))
+                likelihood.prepare(search_nodes(window, _lowest_beta(guess, wide=True)))
             found = _search_from(likelihood, guess, bounds, free, kernel)
             if best is None or len(guesses) == 1 or found.evaluation.value > best.evaluation.value:
                 best = found
@@ -232,7 +246,7 @@ def _search_short(
         count = len(events) // 8
 
 
-def _lowest_beta(events: HawkesEvents, u: Float64Array, *, wide: bool = False) -> float:
+def _lowest_beta(u: Float64Array, *, wide: bool = False) -> float:
     margin = 0.02 if wide else 0.5
     return max(math.exp(u[3]) * margin, 1e-9)
 
@@ -248,7 +262,7 @@ def _search_from(
     events = likelihood.events
     wide = len(events) < 4 * _TARGET_START_EVENTS
     for _ in range(8):
-        shown = _lowest_beta(events, guess, wide=wide)
+        shown = _lowest_beta(guess, wide=wide)
         likelihood.prepare(search_nodes(events, shown))
         low = bounds.low.copy()
         low[3] = max(low[3], math.log(shown))

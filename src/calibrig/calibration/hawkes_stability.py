@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -31,7 +32,7 @@ def branching(optimum: Optimum) -> tuple[float, float]:
 def _parts(events: HawkesEvents, count: int) -> list[HawkesEvents]:
     edges = np.linspace(0, len(events), count + 1).astype(np.intp)
     out = []
-    for k, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (first, last) in enumerate(itertools.pairwise(edges)):
         start = int(events.sessions[0, 0]) if k == 0 else int(events.time_ns[first])
         end = int(events.sessions[-1, 1]) if k == count - 1 else int(events.time_ns[last])
         part = events.window(start, end)
@@ -66,9 +67,15 @@ def judge_stability(
                 allowed = _pair_limit(len(found))
                 if z / allowed > worst:
                     worst = z / allowed
-                    where = f"n = {found[j][0]:.3f} in part {j + 1}, {found[k][0]:.3f} in part {k + 1} of {count}"
+                    where = (
+                        f"n = {found[j][0]:.3f} in part {j + 1}, {found[k][0]:.3f} in part {k + 1} of {count}"
+                    )
     return GateResult(
-        name="stability", value=_LIMIT_SE * worst, limit=limit, passed=bool(worst <= 1.0), detail=f"largest difference: {where}"
+        name="stability",
+        value=_LIMIT_SE * worst,
+        limit=limit,
+        passed=bool(worst <= 1.0),
+        detail=f"largest difference: {where}",
     )
 
 
@@ -92,7 +99,11 @@ def judge_seasonality(
     if used:
         height = f"{profile.min():.2f} .. {profile.max():.2f}"
         return GateResult(
-            name="seasonality", value=None, limit=limit, passed=True, detail=f"profile of {len(profile)} bins used, {height}"
+            name="seasonality",
+            value=None,
+            limit=limit,
+            passed=True,
+            detail=f"profile of {len(profile)} bins used, {height}",
         )
     from scipy.stats import chi2
 

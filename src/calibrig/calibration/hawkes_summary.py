@@ -40,7 +40,9 @@ def summarise(fit: HawkesFit) -> str:
     for name, unit in _UNITS.items():
         value = getattr(fit.parameters, name)
         error = fit.standard_errors.get(name, math.nan)
-        interval = f"{value - 1.96 * error:.4g} .. {value + 1.96 * error:.4g}" if math.isfinite(error) else "-"
+        interval = (
+            f"{value - 1.96 * error:.4g} .. {value + 1.96 * error:.4g}" if math.isfinite(error) else "-"
+        )
         lines.append(
             f"{name:16}{value:>12.5g}{_number(error):>12}{_number(robust.get(name, math.nan)):>11}   {interval:<22}{unit}"
         )

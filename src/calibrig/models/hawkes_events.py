@@ -60,7 +60,9 @@ class HawkesEvents:
         buys = int(np.count_nonzero(self.side > 0))
         return buys, len(self.side) - buys
 
-    def between(self, first: int, last: int, *, start_ns: int | None = None, end_ns: int | None = None) -> HawkesEvents:
+    def between(
+        self, first: int, last: int, *, start_ns: int | None = None, end_ns: int | None = None
+    ) -> HawkesEvents:
         """Events first .. last - 1, with the sessions cut at ``start_ns`` and ``end_ns`` (default: keep all)."""
         low = int(self.sessions[0, 0]) if start_ns is None else start_ns
         high = int(self.sessions[-1, 1]) if end_ns is None else end_ns
@@ -114,7 +116,8 @@ class HawkesEvents:
         start = self.profile_sessions[s, 0]
         span = (self.profile_sessions[s, 1] - start).astype(np.float64)
         bin_ = ((self.time_ns - start) / span * bins).astype(np.intp)
-        return np.clip(bin_, 0, bins - 1)
+        out: NDArray[np.intp] = np.clip(bin_, 0, bins - 1)
+        return out
 
 
 def _integral(profile: Float64Array, phase: Float64Array) -> Float64Array:
@@ -182,12 +185,14 @@ def _checked_times(time_ns: ArrayLike) -> Int64Array:
     given = np.asarray(time_ns)
     if given.ndim != 1:
         raise InvalidTicksError(f"time_ns has {given.ndim} dimensions; give one")
+    if not given.size:
+        raise InvalidTicksError("time_ns is empty; give events")
     if given.dtype.kind == "f":
         bad = np.flatnonzero(~np.isfinite(given))
         if len(bad):
             raise InvalidTicksError(f"time_ns is {given[bad[0]]} at row {bad[0]}; drop or repair such rows")
         raise InvalidTicksError(
-            f"time_ns has dtype {given.dtype}, first value {given[0] if len(given) else '-'}; give int64 "
+            f"time_ns has dtype {given.dtype}, first value {given[0]}; give int64 "
             "nanoseconds (round(seconds * 1e9)): floats of epoch seconds resolve 238 ns only"
         )
     if given.dtype.kind == "M":
@@ -195,12 +200,12 @@ def _checked_times(time_ns: ArrayLike) -> Int64Array:
     if given.dtype.kind not in "iu":
         raise InvalidTicksError(f"time_ns has dtype {given.dtype}; give int64 nanoseconds")
     times = np.ascontiguousarray(given, dtype=np.int64)
-    if not len(times):
-        raise InvalidTicksError("time_ns is empty; give events")
     if times[0] < 0:
         raise InvalidTicksError(f"time_ns is {times[0]} at row 0; give nanoseconds at or above 0")
     if times[-1] > _YEAR_2200_NS:
-        raise InvalidTicksError(f"time_ns is {times[-1]}, beyond the year 2200; give nanoseconds since 1970 UTC")
+        raise InvalidTicksError(
+            f"time_ns is {times[-1]}, beyond the year 2200; give nanoseconds since 1970 UTC"
+        )
     back = np.flatnonzero(times[1:] < times[:-1])
     if len(back):
         row = int(back[0]) + 1
@@ -212,12 +217,21 @@ def _checked_times(time_ns: ArrayLike) -> Int64Array:
             f"all {len(times)} events share the stamp {times[0]}; a constant clock carries no information"
         )
     span = int(times[-1] - times[0])
-    if len(times) >= 3 and (span < 10 * len(times) or 1_000_000_000 < times[0] < 4_000_000_000):
+    if len(times) >= 3 and (span < 10 * len(times) or _looks_like_epoch(int(times[0]), int(times[-1]))):
         raise InvalidTicksError(
             f"time_ns spans {span} ns for {len(times)} events, first value {times[0]}: these look like seconds or "
             "milliseconds; multiply to nanoseconds"
         )
     return times
+
+
+def _looks_like_epoch(first: int, last: int) -> bool:
+    """Whether stamps are seconds, milliseconds or microseconds since 1970, years 2008 to 2039."""
+    return any(
+        1_200_000_000 * unit < first and last < 2_200_000_000 * unit and last - first < 20_000_000 * unit
+        for unit in (1, 1_000, 1_000_000)
+        if last - first < 10_000_000_000 * (unit > 1) + 1_000_000_000 * (unit == 1)
+    )
 
 
 def _checked_sides(side: ArrayLike) -> NDArray[np.int8]:

@@ -70,7 +70,5 @@ def exact_log_likelihood(
     mass_gamma = (far**-g * np.log(far) - near**-g * np.log(near)) / g - mass / g
     alpha = alpha_self + alpha_cross
     value -= alpha * mass.sum()
-    gradient -= np.array(
-        [0.0, mass.sum(), mass.sum(), alpha * mass_beta.sum(), alpha * mass_gamma.sum()]
-    )
+    gradient -= np.array([0.0, mass.sum(), mass.sum(), alpha * mass_beta.sum(), alpha * mass_gamma.sum()])
     return float(value), gradient

@@ -242,7 +242,7 @@ class HawkesLikelihood:
         sums = self._native.evaluate(order, rows, scalars, self.threads).reshape(len(self._counts), -1)
         self.passes += 1
         parts = self._compensator(u, weights, float(self._totals_s.sum()), self._seen.sum(axis=0))
-        return _assemble(sums.sum(axis=0), len(self.events), order, *parts)
+        return _assemble(sums.sum(axis=0), len(self.events), order, parts)
 
     def evaluate_sessions(self, u: ArrayLike, *, kernel: Kernel = "power_law") -> list[Evaluation]:
         """Evaluate value and gradient session by session; they add up to :meth:`evaluate`."""
@@ -252,11 +252,13 @@ class HawkesLikelihood:
         sums = self._native.evaluate(1, rows, scalars, self.threads).reshape(len(self._counts), -1)
         self.passes += 1
         return [
-            _assemble(part, int(count), 1, *self._compensator(u, weights, float(total_s), seen))
+            _assemble(part, int(count), 1, self._compensator(u, weights, float(total_s), seen))
             for part, count, total_s, seen in zip(sums, self._counts, self._totals_s, self._seen, strict=True)
         ]
 
-    def trace(self, u: ArrayLike, first: int = 0, last: int | None = None, *, kernel: Kernel = "power_law") -> Trace:
+    def trace(
+        self, u: ArrayLike, first: int = 0, last: int | None = None, *, kernel: Kernel = "power_law"
+    ) -> Trace:
         """Follow the intensities and compensators over events first .. last - 1."""
         u = np.asarray(u, dtype=np.float64)
         last = len(self.events) if last is None else last
@@ -309,9 +311,10 @@ def _symmetric(upper: Float64Array) -> Float64Array:
 
 
 def _assemble(
-    sums: Float64Array, n: int, order: int, comp: float, comp_1: Float64Array, comp_2: Float64Array
+    sums: Float64Array, n: int, order: int, parts: tuple[float, Float64Array, Float64Array]
 ) -> Evaluation:
     """Put the sums of a pass and the compensator together."""
+    comp, comp_1, comp_2 = parts
     value = float(sums[0]) - comp
     none = np.empty(0)
     if order == 0:
@@ -352,10 +355,11 @@ def _precise(
 
 
 def precise_nodes(events: HawkesEvents, beta: float, gamma: float) -> NodeSet:
-    """Nodes for reported values: r = sqrt 2, kernel error about 1e-10."""
+    """Nodes for reported values: r = sqrt 2 (finer for a large gamma), kernel error about 1e-10."""
     longest = float((events.sessions[:, 1] - events.sessions[:, 0]).max()) * 1e-9
+    fine = 2 if gamma < 2.6 else 3 if gamma < 5.0 else 4
     return choose_nodes(
-        beta_low_s=beta, horizon_s=longest, gamma=gamma, per_octave=2, low_margin=1e-5, high_margin=32.0
+        beta_low_s=beta, horizon_s=longest, gamma=gamma, per_octave=fine, low_margin=1e-5, high_margin=32.0
     )
 
 

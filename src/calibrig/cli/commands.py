@@ -19,6 +19,7 @@ class Command(NamedTuple):
 
 # One line per command group; the order is the order of `calibrig --help`.
 COMMANDS: dict[str, Command] = {
+    "store": Command("calibrig.cli.store", "Versions of parameters: read, change, verify, carry over."),
     "config": Command("calibrig.cli.config", "What this installation is and which settings it uses."),
 }
 

@@ -9,7 +9,7 @@ import msgspec
 
 from calibrig.store.record import Sealed
 
-__all__ = ["Backend", "EditableBackend", "HandEdit", "Heads", "HistoryQuery", "Stored"]
+__all__ = ["Backend", "EditableBackend", "HandEdit", "Heads", "HistoryQuery", "RoleBackend", "Stored"]
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -141,4 +141,13 @@ class EditableBackend(Protocol):
 
     def settle_edits(self) -> None:
         """Note that the edits have become versions."""
+        ...
+
+
+@runtime_checkable
+class RoleBackend(Protocol):
+    """A backend whose server knows roles."""
+
+    def create_roles(self) -> tuple[str, ...]:
+        """Make the roles of writers and readers; return their names."""
         ...

@@ -29,6 +29,7 @@ from calibrig.store.approval import (
     read_policy,
     read_proposal,
 )
+from calibrig.store.backend import RoleBackend
 from calibrig.store.defaults import default_parameters
 from calibrig.store.draft import Draft, calibration_time, check_author, check_gates, resolve_parameters
 from calibrig.store.record import (
@@ -406,6 +407,15 @@ class ModelStore(StoreWriter):
             origin="emergency",
         )
         return self._write([draft], {("risk", symbol): head.version_id if head else 0})[0]
+
+    def create_roles(self) -> tuple[str, ...]:
+        """Make the database roles ``<schema>_writer`` (may append) and ``<schema>_reader`` (may look); PostgreSQL only."""
+        backend: object = self._open()[0]
+        if not isinstance(backend, RoleBackend):
+            raise InvalidInputError(
+                "roles exist in a PostgreSQL store only; use file permissions or Redis ACLs here"
+            )
+        return backend.create_roles()
 
 
 class RedisModelStore(ModelStore):

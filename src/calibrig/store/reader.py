@@ -343,7 +343,9 @@ class StoreReader:
             parameters = merge_fields(kind, parameters, head)
         return diff_parameters(head, parameters)
 
-    def verify(self, anchor: Anchor | None = None) -> VerifyReport:
+    def verify(
+        self, anchor: Anchor | None = None, *, trusted_keys: TrustedKeys | None = None
+    ) -> VerifyReport:
         """Check every version: its bytes, its number, its link, and the heads against ``anchor``.
 
         Without an anchor kept outside the store, a cut tail (or a key removed whole) cannot be seen.
@@ -357,10 +359,11 @@ class StoreReader:
             taken_at=self._clock_ns(),
             anchor=anchor,
         )
-        if self._trusted is None:
+        keys = trusted_keys or self._trusted
+        if keys is None:
             return report
         payloads = (stored.payload for stored in backend.history(HistoryQuery()))
-        found = signature_problems(self._trusted, payloads)
+        found = signature_problems(keys, payloads)
         return msgspec.structs.replace(report, problems=(*report.problems, *found[:100]))
 
     def export_to(self, path: str | Path) -> int:

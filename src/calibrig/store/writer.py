@@ -200,10 +200,10 @@ class StoreWriter(StoreReader):
                 f"whether it was is unknown: read the head before you try again"
             ) from None
 
-    def import_from(self, path: str | Path) -> int:
+    def import_from(self, path: str | Path, *, dry_run: bool = False) -> int:
         """Append the versions of an export that this store does not have; return how many.
 
-        Everything is checked before anything is written. A key that exists here must be a beginning of the export's.
+        Everything is checked before anything is written; with ``dry_run`` nothing is. A key that exists here must be a beginning of the export's.
         """
         backend, view = self._open()
         wanted: list[Sealed] = []
@@ -221,6 +221,8 @@ class StoreWriter(StoreReader):
                 raise VersionConflictError(
                     f"{record.kind}/{record.symbol} has another history here than in {path}; import into an empty store"
                 )
+        if dry_run:
+            return len(wanted)
         for start in range(0, len(wanted), 500):
             backend.append(wanted[start : start + 500])
         self.refresh()

@@ -293,6 +293,19 @@ class PostgresBackend:
             )
         return Stored(rows[0][0].encode(), rows[0][1]) if rows else None
 
+    def create_roles(self) -> tuple[str, ...]:
+        """Make a role that may append through the function, and one that may look; neither can log in by itself."""
+        names = (f"{self._schema}_writer", f"{self._schema}_reader")
+        with self._working(WRITE_TIMEOUT_S) as connection, connection.transaction():
+            for name in names:
+                found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
+                if found is None:
+                    connection.execute(f"CREATE ROLE {name} NOLOGIN")
+            connection.execute(f"GRANT USAGE ON SCHEMA {self._schema} TO {', '.join(names)}")
+            connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {self._schema} TO {', '.join(names)}")
+            connection.execute(f"GRANT EXECUTE ON FUNCTION {self._schema}.append_versions TO {names[0]}")
+        return names
+
     def wait(self, timeout_s: float) -> bool:
         """Wait for a notification on a connection of its own."""
         with self._waiting:

@@ -43,6 +43,7 @@ class DeviceSession {
     static constexpr int probes_to_return = 64;
     static constexpr std::int64_t first_backoff_ns = 1'000'000, last_backoff_ns = 1'000'000'000;
     static constexpr std::uint64_t good_calls_to_forgive = 1024;
+    static constexpr std::uint64_t probe_bit = std::uint64_t{1} << 63;
     using Note = std::function<void(Event, Status, Status, Fault)>;
 
     DeviceSession(std::shared_ptr<Device> device, std::shared_ptr<const SignalModel> model, Golden golden,
@@ -60,9 +61,21 @@ class DeviceSession {
     Health& health() noexcept { return health_; }
     const Device* device() const noexcept { return device_.get(); }
 
+    // A call of the predicting thread.
+    DeviceAnswer ask(const std::int16_t* quantised, std::uint64_t call, std::int64_t deadline_ns) noexcept {
+        return exchange(quantised, on_the_wire(call), deadline_ns);
+    }
+
+    // What is on the wire is not the call's number but salt + number * golden ratio: an answer that carries another
+    // call's number, off by a little or left over from another process, can then never pass for this call's. The top
+    // bit tells probes from calls.
+    std::uint64_t on_the_wire(std::uint64_t number, bool probe = false) const noexcept {
+        return ((salt_ + number * 0x9E3779B97F4A7C15ull) & ~probe_bit) | (probe ? probe_bit : 0);
+    }
+
     // One request, polled until a valid answer or the deadline. Answers to other requests and torn ones are not
     // taken; they may be followed by the right one, so the poll goes on.
-    DeviceAnswer ask(const std::int16_t* quantised, std::uint64_t sequence, std::int64_t deadline_ns) noexcept {
+    DeviceAnswer exchange(const std::int16_t* quantised, std::uint64_t sequence, std::int64_t deadline_ns) noexcept {
         DeviceAnswer answer;
         const RequestLine request = make_request(sequence, model_->model_id(), quantised);
         const std::uint64_t from = clock_.start();
@@ -125,9 +138,8 @@ class DeviceSession {
     Fault probe(int index) noexcept {
         count_probe_();
         const std::size_t at = static_cast<std::size_t>(index) % golden_.values.size();
-        // Probes count from 2^63, so that no late answer to a call can pass for a probe's, nor the other way round.
-        const std::uint64_t sequence = (std::uint64_t{1} << 63) + ++probes_;
-        const DeviceAnswer answer = ask(golden_.features[at].data(), sequence, clock_.to_ns(deadline_ticks_));
+        const DeviceAnswer answer =
+            exchange(golden_.features[at].data(), on_the_wire(++probes_, true), clock_.to_ns(deadline_ticks_));
         if (answer.fault != Fault::none) return answer.fault;
         return answer.value == golden_.values[at] ? Fault::none : Fault::mismatch;
     }
@@ -168,6 +180,7 @@ class DeviceSession {
     std::function<void()> count_probe_;
     Health health_;
     double ns_per_cycle_ = 0.0;
+    const std::uint64_t salt_ = static_cast<std::uint64_t>(utc_ns()) * 0xBF58476D1CE4E5B9ull;
     std::uint64_t last_sequence_ = 0, probes_ = 0;
     std::atomic<std::uint64_t> good_calls_{0};
 

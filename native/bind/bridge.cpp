@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "bind.hpp"
+#include "device.hpp"
 #include "signal.hpp"
 
 namespace nb = nanobind;
@@ -134,6 +135,7 @@ void bind_histogram(nb::module_& m) {
 void bridge(nb::module_ m) {
     m.doc() = "The hardware-in-the-loop bridge.";
     bind_histogram(m);
+    bind_devices(m);
 
     nb::class_<FeatureBuffer>(m, "FeatureBuffer", "Sixteen features that stay in one place.")
         .def(nb::init<>())
@@ -154,17 +156,23 @@ void bridge(nb::module_ m) {
         .def_prop_ro("source_code", [](const Answer& self) { return static_cast<int>(self.source); })
         .def_prop_ro("fault_code", [](const Answer& self) { return static_cast<int>(self.fault); });
 
+    nb::class_<PyKeeper>(m, "Keeper").def("close", [](PyKeeper& self) {
+        nb::gil_scoped_release unlocked;
+        if (self.bridge) self.bridge->close();
+        self.bridge.reset();
+    });
+
     nb::class_<PyBridge>(m, "Bridge", nb::is_weak_referenceable())
         .def(
             "__init__",
-            [](PyBridge* self, int mode, nb::handle record, std::int64_t stub_latency_ns, std::int64_t deadline_ns,
+            [](PyBridge* self, int mode, nb::handle record, nb::object device, std::int64_t stub_latency_ns, std::int64_t deadline_ns,
                std::uint64_t verify, std::int64_t sla_ns, std::int64_t roundtrip_sla_ns, std::uint64_t seed,
                const std::string& status_path) {
                 auto model = std::make_shared<const SignalModel>(read_signal_record(record));
-                new (self) PyBridge(static_cast<Mode>(mode), std::move(model), nullptr, read_golden(record),
+                new (self) PyBridge(static_cast<Mode>(mode), std::move(model), read_device(device), read_golden(record),
                                     {stub_latency_ns, deadline_ns, verify, sla_ns, roundtrip_sla_ns, seed, status_path});
             },
-            nb::arg("mode"), nb::arg("record"), nb::arg("stub_latency_ns"), nb::arg("deadline_ns"), nb::arg("verify"),
+            nb::arg("mode"), nb::arg("record"), nb::arg("device").none(), nb::arg("stub_latency_ns"), nb::arg("deadline_ns"), nb::arg("verify"),
             nb::arg("sla_ns"), nb::arg("roundtrip_sla_ns"), nb::arg("seed"), nb::arg("status_path"))
         .def(
             "predict",
@@ -193,16 +201,18 @@ void bridge(nb::module_ m) {
                  self.native().close();
              })
         .def("_swap",
-             [](PyBridge& self, int mode, nb::handle record) {
+             [](PyBridge& self, int mode, nb::object record, nb::object device, bool change_device) {
                  Bridge::Wanted next = self.native().wanted();
                  next.mode = static_cast<Mode>(mode);
                  if (!record.is_none()) {
                      next.model = std::make_shared<const SignalModel>(read_signal_record(record));
                      next.golden = read_golden(record);
                  }
+                 if (change_device) next.device = read_device(device);
                  nb::gil_scoped_release unlocked;
                  return static_cast<int>(self.native().swap(next.mode, next.model, next.device, next.golden));
-             }, nb::arg("mode"), nb::arg("record").none())
+             }, nb::arg("mode"), nb::arg("record").none(), nb::arg("device").none(), nb::arg("change_device"))
+        .def("_keeper", [](PyBridge& self) { return PyKeeper{self.shared()}; })
         .def("_status", [](PyBridge& self) { return static_cast<int>(self.native().status()); })
         .def("_mode", [](PyBridge& self) { return static_cast<int>(self.native().mode()); })
         .def("_sla_ns", [](PyBridge& self) { return self.native().sla_ns(); })

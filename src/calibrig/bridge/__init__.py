@@ -1,6 +1,7 @@
 """The hardware-in-the-loop bridge: inference in software or on a card, with health and latency statistics."""
 
 from calibrig.bridge.device import CARD_ABI_VERSION, CARD_IDENTITY_WORD, Device, DeviceIdentity
+from calibrig.bridge.devices import open_device
 from calibrig.bridge.hardware_bridge import Answer, FeatureBuffer, HardwareInTheLoopBridge, LatencyHistogram
 from calibrig.bridge.health import (
     HEALTH_TABLE,
@@ -30,4 +31,5 @@ __all__ = [
     "LatencyStats",
     "Source",
     "StatusChange",
+    "open_device",
 ]

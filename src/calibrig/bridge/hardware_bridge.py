@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -9,6 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from calibrig._native import bridge as _core  # noqa: TID251
+from calibrig.bridge.device import Device
 from calibrig.bridge.faults import make_error
 from calibrig.bridge.health import (
     EVENTS,
@@ -23,7 +25,7 @@ from calibrig.bridge.health import (
     StatusChange,
 )
 from calibrig.bridge.statistics import LatencyStats, check_path
-from calibrig.errors import DeviceUnavailableError, InvalidInputError
+from calibrig.errors import DeviceError, DeviceUnavailableError, InvalidInputError
 from calibrig.models.signal import add_golden_vectors, reference_model
 from calibrig.parameters import SignalModel
 
@@ -107,7 +109,7 @@ class HardwareInTheLoopBridge(_core.Bridge):
         mode: AcceleratorMode = AcceleratorMode.SOFTWARE_STUB,
         *,
         model: SignalModel | None = None,
-        device: Any = None,
+        device: Device | None = None,
         stub_latency_ns: int = 400,
         deadline_ns: int = 2_000,
         verify: int = 0,
@@ -129,6 +131,7 @@ class HardwareInTheLoopBridge(_core.Bridge):
         super().__init__(
             MODES.index(AcceleratorMode(mode)),
             self._model,
+            device,
             stub_latency_ns,
             deadline_ns,
             verify,
@@ -137,14 +140,9 @@ class HardwareInTheLoopBridge(_core.Bridge):
             seed,
             status_path or "",
         )
-        self._require_device(AcceleratorMode(mode))
-
-    def _require_device(self, mode: AcceleratorMode) -> None:
-        if mode is not AcceleratorMode.SOFTWARE_STUB and self._device is None:
-            raise DeviceUnavailableError(
-                f"{mode} needs a device and none was given; pass device=open_device('shm:///name') or another "
-                "device URL, or use SOFTWARE_STUB"
-            )
+        # Closes when this object is forgotten or the interpreter ends: a prober must not outlive it.
+        self._finalizer = weakref.finalize(self, self._keeper().close)
+        _require_device(AcceleratorMode(mode), device)
 
     @property
     def native(self) -> _core.Bridge:
@@ -157,7 +155,7 @@ class HardwareInTheLoopBridge(_core.Bridge):
         return self._model
 
     def initialize(self) -> None:
-        """Check the device (if any) and open for calls; a second call does nothing.
+        """Open and check the device (if any) and open for calls; a second call does nothing.
 
         Raises
         ------
@@ -166,8 +164,11 @@ class HardwareInTheLoopBridge(_core.Bridge):
         BridgeStateError
             After `close`.
         """
+        hybrid = self.get_mode() is AcceleratorMode.HYBRID_FALLBACK
+        if self._device is not None and self._status() == _UNINITIALIZED:
+            _open(self._device, required=not hybrid)
         fault = self._initialize()
-        if fault and not (self.get_mode() is AcceleratorMode.HYBRID_FALLBACK and self._status() != _CLOSED):
+        if fault and (not hybrid or self._status() == _CLOSED):
             raise make_error(fault)
 
     def answer(self, features: _core.Features, *, charge: bool = False) -> Answer:
@@ -253,24 +254,63 @@ class HardwareInTheLoopBridge(_core.Bridge):
         self._reset()
 
     def set_mode(self, mode: AcceleratorMode) -> None:
-        """Change the mode under load; the next call sees it whole."""
-        self._require_device(AcceleratorMode(mode))
-        self._apply(AcceleratorMode(mode), None)
+        """Change the mode under load; the next call sees it whole.
 
-    def set_model(self, model: SignalModel) -> None:
-        """Change the model under load; the next call sees it whole."""
+        Raises
+        ------
+        DeviceUnavailableError
+            The mode needs a device and the bridge has none.
+        DeviceError
+            HARDWARE_FPGA only: the device fails its check; the mode in use stays.
+        """
+        mode = AcceleratorMode(mode)
+        _require_device(mode, self._device)
+        if self._device is not None and mode is not AcceleratorMode.SOFTWARE_STUB:
+            _open(self._device, required=mode is AcceleratorMode.HARDWARE_FPGA)
+        self._apply(mode, None, None, change_device=False)
+
+    def set_model(self, model: SignalModel, *, device: Device | None = None) -> None:
+        """Change the model under load, with the device that runs it where a card is in use.
+
+        The next call sees model and device together. While a card stays under a new model (it must report the
+        new model's id), software answers until it has passed its check.
+        """
         model = _with_golden(model)
-        self._apply(self.get_mode(), model)
+        old = self._device
+        if device is not None:
+            _open(device, required=self.get_mode() is AcceleratorMode.HARDWARE_FPGA)
+        self._apply(self.get_mode(), model, device, change_device=device is not None)
         self._model = model
+        if device is not None:
+            self._device = device
+            _close_other(old, device)
 
-    def _apply(self, mode: AcceleratorMode, model: SignalModel | None) -> None:
-        fault = self._swap(MODES.index(mode), model)
+    def set_device(self, device: Device) -> None:
+        """Change the device under load: opened, checked with golden vectors, then taken; the old one is closed.
+
+        Raises
+        ------
+        DeviceError
+            HARDWARE_FPGA only: the new device fails its check; the old one stays.
+        """
+        old = self._device
+        _open(device, required=self.get_mode() is AcceleratorMode.HARDWARE_FPGA)
+        self._apply(self.get_mode(), None, device, change_device=True)
+        self._device = device
+        _close_other(old, device)
+
+    def _apply(
+        self, mode: AcceleratorMode, model: SignalModel | None, device: Device | None, *, change_device: bool
+    ) -> None:
+        fault = self._swap(MODES.index(mode), model, device, change_device)
         if fault and (mode is AcceleratorMode.HARDWARE_FPGA or self._status() == _CLOSED):
             raise make_error(fault)
 
     def close(self) -> None:
         """Release device and threads; safe twice."""
         self._close()
+        if self._device is not None:
+            self._device.close()
 
     def __enter__(self) -> Self:
         return self
@@ -282,6 +322,29 @@ class HardwareInTheLoopBridge(_core.Bridge):
 
 
 _CLOSED = STATUSES.index(HardwareStatus.CLOSED)
+_UNINITIALIZED = STATUSES.index(HardwareStatus.UNINITIALIZED)
+
+
+def _require_device(mode: AcceleratorMode, device: Device | None) -> None:
+    if mode is not AcceleratorMode.SOFTWARE_STUB and device is None:
+        raise DeviceUnavailableError(
+            f"{mode} needs a device and none was given; pass device=open_device('shm:///name') or another "
+            "device URL, or use SOFTWARE_STUB"
+        )
+
+
+def _open(device: Device, *, required: bool) -> None:
+    """Open a device; where software can answer, one that cannot be opened is left to the health check."""
+    try:
+        device.open()
+    except (DeviceError, DeviceUnavailableError):
+        if required:
+            raise
+
+
+def _close_other(old: Device | None, new: Device) -> None:
+    if old is not None and old is not new:
+        old.close()
 
 
 def _check_option(name: str, value: Any, least: int) -> None:

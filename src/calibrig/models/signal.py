@@ -19,6 +19,7 @@ __all__ = [
     "quantise_features",
     "quantise_linear",
     "reference_model",
+    "typical_features",
     "verify_golden_vectors",
 ]
 
@@ -111,7 +112,8 @@ def _sum_leaves(model: SignalModel, inputs: NDArray[np.int64]) -> NDArray[np.int
         right = inputs[rows, features[columns, node]] > thresholds[columns, node]
         node = 2 * node + 1 + right
     reached: NDArray[np.int64] = leaves[columns, node - shape[1]]
-    return reached.sum(axis=1)
+    total: NDArray[np.int64] = reached.sum(axis=1)
+    return total
 
 
 def _run_layers(model: SignalModel, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -262,6 +264,23 @@ def golden_inputs(model: SignalModel, n_vectors: int = _N_GOLDEN) -> NDArray[np.
     inside[0], inside[1], inside[2] = 0, reach - 1, -reach
     inside[3], inside[4] = 1, -1
     return inside.astype(np.int16)
+
+
+def typical_features(model: SignalModel, n_rows: int, *, seed: int) -> NDArray[np.float64]:
+    """Draw rows that use the model's range: a third within an eighth of it, a third all of it, a third beyond.
+
+    Examples
+    --------
+    >>> typical_features(reference_model(), 5, seed=1).shape
+    (5, 16)
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    reach = 2.0 ** (model.feature_bits - 1) * np.array([0.125, 1.0, 4.0])[np.arange(n_rows) % 3]
+    scale = np.asarray(model.feature_scale)
+    inverse = np.where(scale > 0, 1.0 / np.where(scale > 0, scale, 1.0), 0.0)
+    spread = rng.uniform(-1.0, 1.0, (n_rows, N_FEATURES)) * reach[:, None]
+    rows: NDArray[np.float64] = np.asarray(model.feature_offset) + spread * inverse
+    return rows
 
 
 def add_golden_vectors(model: SignalModel, n_vectors: int = _N_GOLDEN) -> SignalModel:

@@ -15,6 +15,7 @@
 #include "checks.hpp"
 #include "features.hpp"
 #include "flow.hpp"
+#include "log.hpp"
 #include "quoting.hpp"
 #include "regime.hpp"
 #include "venue.hpp"
@@ -53,9 +54,8 @@ struct ParameterBlock {
 };
 
 struct OrderRow {
-    std::int64_t id = 0, time_ns = 0, event = 0, price = 0, lots = 0, replaces = 0;
+    std::int64_t id = 0, time_ns = 0, event = 0, price = 0, lots = 0, replaces = 0, signal_version = 0;
     std::uint32_t parameters = 0;
-    std::int64_t signal_version = 0;
     std::int8_t side = 1;
     Action action = Action::place;
 };
@@ -194,9 +194,9 @@ public:
     [[nodiscard]] std::int64_t messages() const noexcept { return messages_; }
     [[nodiscard]] std::int64_t working_price(int side) const noexcept { return sides_[slot(side)].working.price; }
     [[nodiscard]] std::int64_t working_lots(int side) const noexcept { return sides_[slot(side)].working.leaves; }
-    [[nodiscard]] const std::vector<OrderRow>& orders() const noexcept { return orders_; }
-    [[nodiscard]] const std::vector<ReasonRow>& reasons() const noexcept { return reasons_; }
-    [[nodiscard]] const std::vector<UpdateRow>& updates() const noexcept { return updates_; }
+    [[nodiscard]] const Log<OrderRow>& orders() const noexcept { return orders_; }
+    [[nodiscard]] const Log<ReasonRow>& reasons() const noexcept { return reasons_; }
+    [[nodiscard]] const Log<UpdateRow>& updates() const noexcept { return updates_; }
     [[nodiscard]] const std::array<std::int64_t, reason_count>& counts() const noexcept { return counts_; }
     [[nodiscard]] const std::vector<std::unique_ptr<ParameterBlock>>& blocks() const noexcept { return blocks_; }
     void keep_log(bool keep) noexcept { keep_log_ = keep; }
@@ -331,11 +331,10 @@ private:
         if (keep_log_) {
             const bool previous = source_ != nullptr && signal_.model_id != now_->model_id;
             orders_.push_back({message.id, t_ns, event_, message.price, message.lots, message.replaces,
-                               now_ == nullptr ? 0u : now_->sequence,
                                now_ == nullptr ? 0
                                : previous      ? now_->previous_signal_version
                                                : now_->versions[3],
-                               static_cast<std::int8_t>(message.side), message.action});
+                               now_ == nullptr ? 0u : now_->sequence, static_cast<std::int8_t>(message.side), message.action});
         }
         gateway_.submit(message, t_ns, signal_.device_ns);
     }
@@ -405,9 +404,9 @@ private:
     double pnl_ = 0.0, peak_ = 0.0, drawdown_ = 0.0, shift_ticks_ = 0.0;
     Reason latched_ = Reason::none, block_reason_ = Reason::none;
     bool keep_log_ = true;
-    std::vector<OrderRow> orders_;
-    std::vector<ReasonRow> reasons_;
-    std::vector<UpdateRow> updates_;
+    Log<OrderRow> orders_;
+    Log<ReasonRow> reasons_;
+    Log<UpdateRow> updates_;
     std::array<std::int64_t, reason_count> counts_{};
 };
 

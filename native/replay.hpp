@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine.hpp"
+#include "log.hpp"
 #include "ticks.hpp"
 #include "venue.hpp"
 
@@ -69,9 +70,9 @@ public:
 
     [[nodiscard]] auto& engine() noexcept { return engine_; }
     [[nodiscard]] const auto& engine() const noexcept { return engine_; }
-    [[nodiscard]] const std::vector<SampleRow>& samples() const noexcept { return samples_; }
+    [[nodiscard]] const Log<SampleRow>& samples() const noexcept { return samples_; }
     [[nodiscard]] const std::vector<SessionRow>& sessions() const noexcept { return sessions_; }
-    [[nodiscard]] const std::vector<FillRow>& fills() const noexcept { return fills_; }
+    [[nodiscard]] const Log<FillRow>& fills() const noexcept { return fills_; }
     [[nodiscard]] const std::vector<std::int32_t>& compute_ns() const noexcept { return compute_ns_; }
 
 private:
@@ -88,8 +89,8 @@ private:
         venue_.reset();
         engine_.begin_session(start, end);
         next_sample_ns_ = options_.sample_ns > 0 ? start : ReplayVenue::never;
-        position_ = 0;
-        at_begin_ = {engine_.event(), engine_.messages(), static_cast<std::int64_t>(fills_.size())};
+        position_ = day_fills_ = day_lots_ = 0;
+        at_begin_ = {engine_.event(), engine_.messages()};
         open_ = true;
     }
 
@@ -112,7 +113,7 @@ private:
     }
 
     void after_market(std::int64_t t) {
-        if (fills_.size() != venue_.fills().size()) take_fills();
+        if (!venue_.fills().empty()) take_fills();
         drain(t);
     }
 
@@ -153,11 +154,16 @@ private:
     }
 
     void take_fills() {
-        for (std::size_t i = fills_.size(); i < venue_.fills().size(); ++i) {
-            const Fill& fill = venue_.fills()[i];
-            position_ += fill.side * fill.lots;
+        for (const Fill& fill : venue_.fills()) add_fill(fill);
+        venue_.clear_fills();
+    }
+
+    void add_fill(const Fill& fill) {
+        position_ += fill.side * fill.lots;
+        ++day_fills_;
+        day_lots_ += fill.lots;
+        if (options_.keep_log)
             fills_.push_back({fill, engine_.event() + 1, venue_.book().bid + venue_.book().ask, position_});
-        }
     }
 
     void close() {
@@ -170,15 +176,12 @@ private:
             const int side = position > 0 ? -1 : 1;
             const std::int64_t price = side < 0 ? venue_.book().bid : venue_.book().ask;
             const std::int64_t lots = position > 0 ? position : -position;
-            venue_.add_fill({end, 0, price, lots, side, FillKind::liquidation});
-            take_fills();
+            add_fill({end, 0, price, lots, side, FillKind::liquidation});
             engine_.settle(price, lots, side, options_.taker_fee_1e9);
         }
-        std::int64_t lots = 0;
-        for (auto i = static_cast<std::size_t>(at_begin_[2]); i < fills_.size(); ++i) lots += fills_[i].fill.lots;
         sessions_.push_back({market_.sessions[2 * session_], end, engine_.event() - at_begin_[0], engine_.cash(),
                              engine_.fees_micro(), engine_.largest_position(),
-                             static_cast<std::int64_t>(fills_.size()) - at_begin_[2], lots,
+                             day_fills_, day_lots_,
                              engine_.messages() - at_begin_[1], engine_.pnl(), engine_.drawdown(), reason});
         open_ = false;
         ++session_;
@@ -193,11 +196,11 @@ private:
     std::size_t session_ = 0;
     bool open_ = false;
     int until_timed_ = 0;
-    std::int64_t next_sample_ns_ = 0, position_ = 0;
-    std::array<std::int64_t, 3> at_begin_{};  // event, messages, fills
-    std::vector<SampleRow> samples_;
+    std::int64_t next_sample_ns_ = 0, position_ = 0, day_fills_ = 0, day_lots_ = 0;
+    std::array<std::int64_t, 2> at_begin_{};  // event, messages
+    Log<SampleRow> samples_;
     std::vector<SessionRow> sessions_;
-    std::vector<FillRow> fills_;
+    Log<FillRow> fills_;
     std::vector<std::int32_t> compute_ns_;
 };
 

@@ -130,8 +130,9 @@ public:
     }
 
     [[nodiscard]] const Quote& book() const noexcept { return book_; }
+    // Fills since the last call of clear_fills, which whoever drives the venue takes and clears.
     [[nodiscard]] const std::vector<Fill>& fills() const noexcept { return fills_; }
-    void add_fill(const Fill& fill) { fills_.push_back(fill); }
+    void clear_fills() noexcept { fills_.clear(); }
 
 private:
     struct Resting {

@@ -114,14 +114,14 @@ inline RegimeParameters to_regime(const RegimeTuple& t) {
 // A numpy array that owns its memory; `data` is where to write it.
 template <class T>
 nb::object new_array(std::size_t n, T*& data) {
-    data = new T[n == 0 ? 1 : n]();
+    data = new T[n == 0 ? 1 : n];
     nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
     return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(data, {n}, owner));
 }
 
 template <class T>
 nb::object new_table(std::size_t rows, std::size_t columns, T*& data) {
-    data = new T[rows * columns == 0 ? 1 : rows * columns]();
+    data = new T[rows * columns == 0 ? 1 : rows * columns];
     nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
     return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<2>>(data, {rows, columns}, owner));
 }

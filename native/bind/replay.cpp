@@ -102,6 +102,14 @@ nb::object column(const std::vector<Row>& rows, Get&& get) {
     return array;
 }
 
+template <class T, class Row, class Get>
+nb::object column(const Log<Row>& rows, Get&& get) {
+    T* out = nullptr;
+    nb::object array = new_array(rows.size(), out);
+    rows.visit([&](const Row& row) { *out++ = static_cast<T>(get(row)); });
+    return array;
+}
+
 #define CALIBRIG_COLUMN(type, expression) column<type>(rows, [](const auto& r) { return expression; })
 
 nb::dict orders(PyReplay& self) {

@@ -311,6 +311,12 @@ def test_a_lobster_pair_of_unequal_length_is_refused(tmp_path: Path) -> None:
         ("t,p,n\n1704205800,x,3\n", MAP, FileFormatError, "row 2 field 'price' .'x'. cannot be read"),
         ("t,p,n\n1704205800,1,3\n1704205799,1,3\n", MAP, FileFormatError, "row 3 goes back in time"),
         ("t,p,n\n12,1,3\n", MAP, FileFormatError, "a time reads as 1970"),
+        (
+            "t,p,n\n1704205800,1,3\n1704205801,1\n",
+            MAP,
+            FileFormatError,
+            "row 3 has 2 fields, the header has 3",
+        ),
         ("", MAP, FileFormatError, "is empty"),
         ("t,p,n\n", MAP, InvalidTicksError, "holds no row"),
     ],

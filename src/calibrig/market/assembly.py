@@ -157,7 +157,7 @@ def assemble(
     grid = _Grid(instrument, sessions, tick, lot, resolution)
     market = MarketData(
         trades=_join_trades(parts, grid),
-        quotes=_join_quotes(parts, grid),
+        quotes=_join_quotes(parts, grid, counts),
         description=f"{parts[0].format}: {instrument.symbol}, {len(sessions)} session(s)",
     )
     if len(market.trades) == 0 and len(market.quotes) == 0:
@@ -293,20 +293,26 @@ def _join_trades(parts: Sequence[RawTicks], grid: _Grid) -> Trades:
     )
 
 
-def _join_quotes(parts: Sequence[RawTicks], grid: _Grid) -> Quotes:
+def _join_quotes(parts: Sequence[RawTicks], grid: _Grid, counts: Counter[str]) -> Quotes:
+    """Bid rounded down to the grid, ask up; a bid below one tick is no price."""
     raw = [part.quotes for part in parts if part.quotes is not None]
     ask, rest = _divide(_join(raw, "ask"), grid.tick)
     local = raw and all(part.local_time_ns is not None for part in raw)
+    columns = {
+        "time_ns": _join(raw, "time_ns"),
+        "bid_ticks": _divide(_join(raw, "bid"), grid.tick)[0],
+        "bid_lots": _join(raw, "bid_size") // grid.lot if grid.lot > 1 else _join(raw, "bid_size"),
+        "ask_ticks": ask + (rest > 0) if rest.any() else ask,
+        "ask_lots": _join(raw, "ask_size") // grid.lot if grid.lot > 1 else _join(raw, "ask_size"),
+    }
+    if local:
+        columns["local_time_ns"] = _join(raw, "local_time_ns")
+    if len(ask) and columns["bid_ticks"].min() < 1:
+        kept = columns["bid_ticks"] > 0
+        counts["bad_prices"] += int(np.count_nonzero(~kept))
+        columns = {name: column[kept] for name, column in columns.items()}
     return Quotes(
-        time_ns=_join(raw, "time_ns"),
-        bid_ticks=_divide(_join(raw, "bid"), grid.tick)[0],
-        bid_lots=_join(raw, "bid_size") // grid.lot if grid.lot > 1 else _join(raw, "bid_size"),
-        ask_ticks=ask + (rest > 0) if rest.any() else ask,
-        ask_lots=_join(raw, "ask_size") // grid.lot if grid.lot > 1 else _join(raw, "ask_size"),
-        local_time_ns=_join(raw, "local_time_ns") if local else None,
-        sessions=grid.sessions,
-        resolution_ns=grid.resolution_ns,
-        instrument=grid.instrument,
+        **columns, sessions=grid.sessions, resolution_ns=grid.resolution_ns, instrument=grid.instrument
     )
 
 

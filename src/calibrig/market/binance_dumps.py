@@ -28,6 +28,7 @@ from calibrig.market.rows import (
     check_span,
     compute_day_sessions,
     drop_repeats,
+    first_row,
     parse_word,
     split_header,
 )
@@ -84,7 +85,7 @@ def read_binance_dump(source: SourceFile, text: bytes, *, skip_bad_rows: bool = 
     if match is None:
         raise FileFormatError(f"{source.label}: dumps are called like BTCUSDT-trades-2024-08-01.zip")
     header, body, first_line = split_header(text)
-    width = len(header) or len(text[: text.find(b"\n") if b"\n" in text else None].split(b","))
+    width = len(header) or len(first_row(text).split(","))
     venue, columns = _LAYOUTS[match["kind"], width]
     arrays, counts = parse_table(source, body, columns, skip_bad_rows=skip_bad_rows, first_line=first_line)
     if match["kind"] != "bookticker":

@@ -44,7 +44,7 @@ def read_mapped_file(
     missing = sorted({columns[name] for name in wanted} - set(frame.columns))
     if missing:
         raise FileFormatError(
-            f"{file} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(frame.columns)}"
+            f"{file} has no column {', '.join(map(repr, missing))}; its columns are {_shown(frame.columns)}"
         )
     frame = frame.select([pl.col(columns[name]).alias(name) for name in wanted])
     source, counts = SourceFile(path=file), Counter(rows=frame.height)
@@ -107,13 +107,32 @@ def _read_frame(file: Path, separator: str) -> pl.DataFrame:
         if file.suffix.lower() in {".parquet", ".pq"}:
             return pl.read_parquet(file)
         text = SourceFile(path=file).read_bytes()
+        _check_widths(file, text, separator)
         return pl.read_csv(text, separator=separator, infer_schema_length=0)  # all text: exact decimals
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         if isinstance(error, (FileFormatError, MissingFileError)):
             raise
         raise FileFormatError(
-            f"{file} is not a readable table ({str(error)[:120]}); check the file"
+            f"{file} is not a readable table ({str(error).splitlines()[0][:120]}); check the file"
         ) from error
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(" ".join(name.split())[:40] for name in names[:20])
+
+
+def _check_widths(file: Path, text: bytes, separator: str) -> None:
+    """Refuse the first line with another number of separators than the header (quoted text is left to polars)."""
+    if b'"' in text:
+        return
+    lines = text.split(b"\n")
+    mark = separator.encode()
+    expected = lines[0].count(mark)
+    for row, line in enumerate(lines, start=1):
+        if line.count(mark) != expected and line.strip():
+            raise FileFormatError(
+                f"{file} row {row} has {line.count(mark) + 1} fields, the header has {expected + 1}; correct the row"
+            )
 
 
 def _to_numbers(
@@ -157,7 +176,10 @@ def _convert_time(series: pl.Series, time_zone: str) -> pl.Series:
         number = series.str.strip_chars().cast(pl.Int64, strict=False)
         if number.null_count() < len(series):
             return number
-        series = series.str.to_datetime(time_unit="ns", strict=False, time_zone=None)
+        try:
+            series = series.str.to_datetime(time_unit="ns", strict=False, time_zone=None)
+        except pl.exceptions.ComputeError:  # no text looks like a time
+            return number
     if series.dtype.is_temporal():
         series = series.cast(pl.Datetime("ns", getattr(series.dtype, "time_zone", None)), strict=False)
         if getattr(series.dtype, "time_zone", None) is None:

@@ -54,7 +54,7 @@ class SourceFile:
             ) from error
         if not content.strip():
             raise FileFormatError(f"{self.label} is empty; remove it or fetch it again")
-        return content
+        return content.removeprefix(b"\xef\xbb\xbf")
 
     def _read(self) -> bytes:
         if self.member:

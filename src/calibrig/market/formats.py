@@ -15,6 +15,7 @@ from calibrig.market.lean_futures import read_lean_futures, recognise_lean_futur
 from calibrig.market.lean_plain import read_lean_plain, recognise_lean_plain
 from calibrig.market.lobster import read_lobster, recognise_lobster
 from calibrig.market.raw import RawTicks
+from calibrig.market.rows import first_row
 from calibrig.market.tardis import read_tardis, recognise_tardis
 
 __all__ = ["FORMATS", "Format", "read_source"]
@@ -53,9 +54,7 @@ def read_source(source: SourceFile, *, skip_bad_rows: bool = False) -> list[RawT
         No reader recognises it, or a row cannot be read.
     """
     text = source.read_bytes()
-    first_line = (
-        text[: max(0, text.find(b"\n")) or 4096][:4096].decode("utf-8", "replace").strip("\r\n \ufeff")
-    )
+    first_line = first_row(text)
     for candidate in FORMATS:
         if candidate.recognise(source, first_line):
             return candidate.read(source, text, skip_bad_rows=skip_bad_rows)

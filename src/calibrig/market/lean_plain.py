@@ -11,6 +11,7 @@ from calibrig.market.files import SourceFile
 from calibrig.market.hours import compute_local_midnight_ns
 from calibrig.market.lean_files import check_times, identify, make_quotes, make_trades, recognise_name
 from calibrig.market.raw import DECIMAL, Column, RawTicks, infer_step, parse_table
+from calibrig.market.rows import first_row
 
 __all__ = ["read_lean_plain", "recognise_lean_plain"]
 
@@ -42,7 +43,7 @@ def read_lean_plain(source: SourceFile, text: bytes, *, skip_bad_rows: bool = Fa
     Dealer quotes carry no sizes: each is one lot, and a warning says so.
     """
     file = identify(source)
-    width = len(text[: text.find(b"\n") if b"\n" in text else None].split(b","))
+    width = len(first_row(text).split(","))
     arrays, counts = parse_table(source, text, _LAYOUTS[file.kind, width], skip_bad_rows=skip_bad_rows)
     arrays = check_times(source, arrays, counts, skip_bad_rows=skip_bad_rows, per_ms=_NS_PER_MS)
     if len(arrays[0]) == 0:

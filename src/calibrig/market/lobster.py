@@ -24,7 +24,7 @@ from calibrig.market.raw import (
     carry_forward,
     parse_table,
 )
-from calibrig.market.rows import check_order
+from calibrig.market.rows import check_order, first_row
 from calibrig.market.ticks import Int64Array
 
 __all__ = ["read_lobster", "recognise_lobster"]
@@ -126,7 +126,7 @@ def _read_book(
     if book is None:
         return None
     text = book.read_bytes()
-    width = len(text[: text.find(b"\n") if b"\n" in text else None].split(b","))
+    width = len(first_row(text).split(","))
     if width % 4:
         raise FileFormatError(f"{book.label} row 1 has {width} fields; four per level are expected")
     names = ("ask", "ask_size", "bid", "bid_size")

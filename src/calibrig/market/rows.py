@@ -11,19 +11,29 @@ from calibrig.errors import FileFormatError
 from calibrig.market.files import SourceFile
 from calibrig.market.ticks import Int64Array
 
-__all__ = ["check_order", "compute_day_sessions", "drop_repeats", "parse_word", "split_header"]
+__all__ = ["check_order", "compute_day_sessions", "drop_repeats", "first_row", "parse_word", "split_header"]
 
 DAY_NS = 86_400_000_000_000
 SKIP_REMEDY = "correct the row or pass skip_bad_rows=True to count and leave it out"
 
 
+def first_row(text: bytes) -> str:
+    """Return the first line that is not blank, without blanks around it."""
+    return text[:65_536].lstrip().split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+
+
 def split_header(text: bytes) -> tuple[list[str], bytes, int]:
     """Return the names in the first line (none if it starts like a number), the rest, and its first line number."""
-    first, _, rest = text.partition(b"\n")
-    head = first.strip().lstrip(b"\xef\xbb\xbf")
-    if not head or head[:1].isdigit() or head[:1] in b"+-.":
-        return [], text, 1
-    return [name.strip().strip('"') for name in head.decode("utf-8", "replace").split(",")], rest, 2
+    stripped = text.lstrip()
+    first_line = 1 + text[: len(text) - len(stripped)].count(b"\n")
+    head, _, rest = stripped.partition(b"\n")
+    if head[:1].isdigit() or head[:1] in (b"+", b"-", b"."):
+        return [], stripped, first_line
+    return (
+        [name.strip().strip('"') for name in head.decode("utf-8", "replace").split(",")],
+        rest,
+        first_line + 1,
+    )
 
 
 def parse_word(word: str) -> int:

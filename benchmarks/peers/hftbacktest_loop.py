@@ -30,7 +30,7 @@ from numba import njit
 BOTH = EXCH_EVENT | LOCAL_EVENT
 
 
-def to_events(ticks) -> np.ndarray:  # noqa: ANN001
+def to_events(ticks) -> np.ndarray:
     """Best quotes as changes of price levels (a level left behind goes to 0), trades as trades."""
     tick = float(ticks["tick_size"])
     parts = []
@@ -69,12 +69,11 @@ def to_events(ticks) -> np.ndarray:  # noqa: ANN001
 
 
 @njit
-def trade(hbt, edge_ticks, slope_ticks, size, limit, tick_size):  # noqa: ANN001, ANN201
+def trade(hbt, quote):
     """One order a side at the Gueant-Lehalle-Fernandez-Tapia distance, replaced when its price moves."""
+    edge_ticks, slope_ticks, size, limit, tick_size = quote
     feeds = orders = 0
     next_id = 1
-    buy_id = sell_id = 0
-    buy_tick = sell_tick = 0
     while True:
         code = hbt.wait_next_feed(False, 10**15)
         if code == 1:
@@ -116,7 +115,7 @@ def trade(hbt, edge_ticks, slope_ticks, size, limit, tick_size):  # noqa: ANN001
     return feeds, orders
 
 
-def run(ticks, events) -> dict:  # noqa: ANN001
+def run(ticks, events) -> dict:
     """One pass; CPU seconds of the loop alone."""
     tick = float(ticks["tick_size"])
     low, high = float(ticks["bid"].min()) * tick, float(ticks["ask"].max()) * tick
@@ -136,14 +135,8 @@ def run(ticks, events) -> dict:  # noqa: ANN001
     )
     hbt = ROIVectorMarketDepthBacktest([asset])
     start = time.process_time()
-    feeds, orders = trade(
-        hbt,
-        float(ticks["edge_ticks"]),
-        float(ticks["slope_ticks"]),
-        float(ticks["size"]),
-        float(ticks["limit"]),
-        tick,
-    )
+    names = ("edge_ticks", "slope_ticks", "size", "limit", "tick_size")
+    feeds, orders = trade(hbt, tuple(float(ticks[name]) for name in names))
     cpu_s = time.process_time() - start
     trades = int(hbt.state_values(0).num_trades)
     hbt.close()

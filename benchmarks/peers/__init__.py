@@ -1,0 +1,1 @@
+"""Programs that run in the peers' own environment: the same task in another library."""

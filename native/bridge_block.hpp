@@ -105,4 +105,30 @@ class BlockMemory {
     BridgeBlock* block_ = nullptr;
 };
 
+// Another process's view of a block: read-only.
+class BlockView {
+   public:
+    explicit BlockView(const std::string& path) {
+        const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        if (file < 0) throw std::system_error(errno, std::generic_category(), path);
+        struct stat is{};
+        const bool sized = ::fstat(file, &is) == 0 && static_cast<std::size_t>(is.st_size) == sizeof(BridgeBlock);
+        void* at = sized ? ::mmap(nullptr, sizeof(BridgeBlock), PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
+        ::close(file);
+        if (at == MAP_FAILED) throw std::system_error(EINVAL, std::generic_category(), path);
+        block_ = static_cast<const BridgeBlock*>(at);
+        if (block_->magic.load(std::memory_order_acquire) != BridgeBlock::magic_word) {
+            ::munmap(at, sizeof(BridgeBlock));
+            throw std::system_error(EINVAL, std::generic_category(), path);
+        }
+    }
+    BlockView(const BlockView&) = delete;
+    BlockView& operator=(const BlockView&) = delete;
+    ~BlockView() { ::munmap(const_cast<BridgeBlock*>(block_), sizeof(BridgeBlock)); }
+    const BridgeBlock& operator*() const noexcept { return *block_; }
+
+   private:
+    const BridgeBlock* block_ = nullptr;
+};
+
 }  // namespace calibrig

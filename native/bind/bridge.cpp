@@ -169,8 +169,13 @@ void bridge(nb::module_ m) {
                std::uint64_t verify, std::int64_t sla_ns, std::int64_t roundtrip_sla_ns, std::uint64_t seed,
                const std::string& status_path) {
                 auto model = std::make_shared<const SignalModel>(read_signal_record(record));
-                new (self) PyBridge(static_cast<Mode>(mode), std::move(model), read_device(device), read_golden(record),
-                                    {stub_latency_ns, deadline_ns, verify, sla_ns, roundtrip_sla_ns, seed, status_path});
+                try {
+                    new (self) PyBridge(static_cast<Mode>(mode), std::move(model), read_device(device),
+                                        read_golden(record),
+                                        {stub_latency_ns, deadline_ns, verify, sla_ns, roundtrip_sla_ns, seed, status_path});
+                } catch (const std::system_error& error) {
+                    raise_os_error(error, status_path);
+                }
             },
             nb::arg("mode"), nb::arg("record"), nb::arg("device").none(), nb::arg("stub_latency_ns"), nb::arg("deadline_ns"), nb::arg("verify"),
             nb::arg("sla_ns"), nb::arg("roundtrip_sla_ns"), nb::arg("seed"), nb::arg("status_path"))
@@ -230,6 +235,26 @@ void bridge(nb::module_ m) {
             self.failures_baseline = block.failures.load(std::memory_order_relaxed);
             self.fallbacks_baseline = block.fallbacks.load(std::memory_order_relaxed);
         });
+
+    nb::class_<BlockView>(m, "BlockView", "A running bridge's block, from another process.")
+        .def("__init__",
+             [](BlockView* self, const std::string& path) {
+                 try {
+                     new (self) BlockView(path);
+                 } catch (const std::system_error& error) {
+                     raise_os_error(error, path);
+                 }
+             })
+        .def_prop_ro("header", [](const BlockView& self) {
+            const BridgeBlock& block = *self;
+            return nb::make_tuple(block.pid.load(), block.started_ns.load(), block.status.load(), block.mode.load(),
+                                  block.model_id.load());
+        })
+        .def("histogram", [](const BlockView& self, const std::string& path) {
+            return HistogramCopy::of(path == "device" ? (*self).device : (*self).roundtrip);
+        })
+        .def("counts", [](const BlockView& self) { return count_all(*self); })
+        .def("changes", [](const BlockView& self, std::uint64_t after) { return read_changes(*self, after); });
 
     m.def("clock", [] {
         const Clock& clock = Clock::get();

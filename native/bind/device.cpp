@@ -81,13 +81,6 @@ nb::tuple to_tuple(const DeviceIdentity& who) {
     return nb::make_tuple(who.word, who.abi_version, who.model_id, who.build_id, who.clock_hz);
 }
 
-[[noreturn]] void raise_os_error(const std::system_error& error) {
-    errno = error.code().value();
-    const std::string what = error.what();
-    PyErr_SetFromErrnoWithFilename(PyExc_OSError, what.substr(0, what.rfind(": ")).c_str());
-    throw nb::python_error();
-}
-
 void bind_scripted(nb::module_& m) {
     struct PyScripted : PyNativeDevice {};
     nb::class_<PyScripted, PyNativeDevice>(m, "ScriptedDevice")
@@ -133,7 +126,7 @@ void bind_shared_memory(nb::module_& m) {
                  try {
                      new (self) PyShared{{std::make_shared<SharedMemoryDevice>(path)}};
                  } catch (const std::system_error& error) {
-                     raise_os_error(error);
+                     raise_os_error(error, path);
                  }
              })
         .def("read32", [](PyShared& self, std::size_t offset) {
@@ -156,7 +149,7 @@ void bind_shared_memory(nb::module_& m) {
                      self->card = std::make_unique<SoftwareCard>(path, std::move(model), clock_hz);
                  } catch (const std::system_error& error) {
                      self->~PyCard();
-                     raise_os_error(error);
+                     raise_os_error(error, path);
                  }
              })
         .def("serve",
@@ -196,6 +189,12 @@ nb::dict to_dict(const DriveReport& report) {
 }
 
 }  // namespace
+
+void raise_os_error(const std::system_error& error, const std::string& path) {
+    errno = error.code().value();
+    PyErr_SetFromErrnoWithFilename(PyExc_OSError, path.c_str());
+    throw nb::python_error();
+}
 
 std::shared_ptr<Device> read_device(nb::object device) {
     if (device.is_none()) return nullptr;

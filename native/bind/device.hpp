@@ -7,6 +7,8 @@ namespace calibrig::bind {
 
 void bind_devices(nanobind::module_& m);
 
+[[noreturn]] void raise_os_error(const std::system_error& error, const std::string& path);
+
 // The device behind a Python object: native where it has one, else an adapter that calls its Python methods.
 std::shared_ptr<Device> read_device(nanobind::object device);
 

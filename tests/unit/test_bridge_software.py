@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from calibrig import AcceleratorMode, HardwareInTheLoopBridge, HardwareStatus, MicrostructureFeatures
-from calibrig.bridge import FeatureBuffer, LatencyHistogram, Source
-from calibrig.errors import BridgeStateError, DeviceUnavailableError, InvalidInputError
+from calibrig.bridge import (
+    BridgeSnapshot,
+    FeatureBuffer,
+    LatencyHistogram,
+    Source,
+    StatusChange,
+    read_bridge_status,
+)
+from calibrig.errors import BridgeStateError, DeviceUnavailableError, FileFormatError, InvalidInputError
 from calibrig.models.signal import evaluate_signal, quantise_linear, reference_model
 
 FEATURES = MicrostructureFeatures(depth_imbalance=0.5, microprice_offset=-0.25, order_flow_imbalance_fast=1.0)
@@ -175,6 +186,51 @@ def test_a_slower_kernel_passes_through_and_degrades() -> None:
             bridge.predict(FEATURES)
         assert bridge.get_status() is HardwareStatus.DEGRADED
         assert not bridge.meets_latency_sla(1.0)
+
+
+def test_a_callback_hears_of_every_change_and_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    heard: list[str] = []
+
+    def callback(change: StatusChange) -> None:
+        heard.append(change.after)
+        raise RuntimeError("a stranger's fault")
+
+    bridge = HardwareInTheLoopBridge()
+    with bridge.watch(callback) as watcher:
+        bridge.initialize()
+        bridge.close()
+    watcher.close()
+    assert heard == ["READY", "CLOSED"]
+    assert len(failures) == 2
+
+
+def test_another_process_reads_a_running_bridge(tmp_path: Path) -> None:
+    path = str(tmp_path / "block")
+    code = (
+        "import sys, msgspec; from calibrig.bridge import read_bridge_status; "
+        "sys.stdout.buffer.write(msgspec.json.encode(read_bridge_status(sys.argv[1])))"
+    )
+    with HardwareInTheLoopBridge(stub_latency_ns=0, status_path=path) as bridge:
+        bridge.initialize()
+        for _ in range(123):
+            bridge.predict(FEATURES)
+        seen = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True, timeout=60)
+        snapshot = msgspec.json.decode(seen.stdout, type=BridgeSnapshot)
+        assert (snapshot.status, snapshot.mode) == ("READY", "SOFTWARE_STUB")
+        assert snapshot.roundtrip == bridge.get_latency_stats("roundtrip")
+        assert snapshot.counts["calls"] == 123
+        assert snapshot.model_id == bridge.model.model_id
+        assert list(snapshot.changes) == bridge.get_status_changes()
+        with pytest.raises(InvalidInputError, match="another bridge shows itself"):
+            HardwareInTheLoopBridge(status_path=path)
+    assert not Path(path).exists()
+    with pytest.raises(DeviceUnavailableError, match="no bridge shows itself"):
+        read_bridge_status(path)
+    Path(path).write_bytes(bytes(10))
+    with pytest.raises(FileFormatError, match="not the block"):
+        read_bridge_status(path)
 
 
 @pytest.mark.parametrize("option", ["stub_latency_ns", "deadline_ns", "verify", "sla_ns"])

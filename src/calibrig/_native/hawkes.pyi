@@ -16,7 +16,6 @@ def simulate(
     thinning: bool,
     max_events: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int8]]: ...
-
 def intensity(
     alpha_self: float,
     alpha_cross: float,

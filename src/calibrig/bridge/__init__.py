@@ -13,6 +13,8 @@ from calibrig.bridge.health import (
     StatusChange,
 )
 from calibrig.bridge.statistics import LatencyStats
+from calibrig.bridge.status_block import BridgeSnapshot, read_bridge_status
+from calibrig.bridge.watcher import StatusWatcher
 
 __all__ = [
     "CARD_ABI_VERSION",
@@ -20,6 +22,7 @@ __all__ = [
     "HEALTH_TABLE",
     "AcceleratorMode",
     "Answer",
+    "BridgeSnapshot",
     "Device",
     "DeviceIdentity",
     "Fault",
@@ -31,5 +34,7 @@ __all__ = [
     "LatencyStats",
     "Source",
     "StatusChange",
+    "StatusWatcher",
     "open_device",
+    "read_bridge_status",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +13,6 @@ from calibrig._native import bridge as _core  # noqa: TID251
 from calibrig.bridge.device import Device
 from calibrig.bridge.faults import make_error
 from calibrig.bridge.health import (
-    EVENTS,
     FAULTS,
     MODES,
     SOURCES,
@@ -23,8 +22,10 @@ from calibrig.bridge.health import (
     HardwareStatus,
     Source,
     StatusChange,
+    decode_changes,
 )
-from calibrig.bridge.statistics import LatencyStats, check_path
+from calibrig.bridge.statistics import LatencyStats, check_path, make_stats, name_counts
+from calibrig.bridge.watcher import StatusWatcher
 from calibrig.errors import DeviceError, DeviceUnavailableError, InvalidInputError
 from calibrig.models.signal import add_golden_vectors, reference_model
 from calibrig.parameters import SignalModel
@@ -128,18 +129,26 @@ class HardwareInTheLoopBridge(_core.Bridge):
             ("roundtrip_sla_ns", 1 if roundtrip_sla_ns is None else roundtrip_sla_ns, 1),
         ):
             _check_option(name, value, least)
-        super().__init__(
-            MODES.index(AcceleratorMode(mode)),
-            self._model,
-            device,
-            stub_latency_ns,
-            deadline_ns,
-            verify,
-            sla_ns or 0,
-            roundtrip_sla_ns or 0,
-            seed,
-            status_path or "",
-        )
+        try:
+            super().__init__(
+                MODES.index(AcceleratorMode(mode)),
+                self._model,
+                device,
+                stub_latency_ns,
+                deadline_ns,
+                verify,
+                sla_ns or 0,
+                roundtrip_sla_ns or 0,
+                seed,
+                status_path or "",
+            )
+        except FileExistsError as error:
+            raise InvalidInputError(
+                f"status_path {status_path} exists; another bridge shows itself there, or one was killed: remove the "
+                "file or take another name"
+            ) from error
+        except OSError as error:
+            raise InvalidInputError(f"status_path {status_path} cannot be made: {error.strerror}") from error
         # Closes when this object is forgotten or the interpreter ends: a prober must not outlive it.
         self._finalizer = weakref.finalize(self, self._keeper().close)
         _require_device(AcceleratorMode(mode), device)
@@ -208,18 +217,11 @@ class HardwareInTheLoopBridge(_core.Bridge):
     def get_latency_stats(self, path: str = "device") -> LatencyStats:
         """Return the statistics of one path, ``"device"`` or ``"roundtrip"``, since the start or `reset_stats`."""
         check_path(path)
-        histogram = self._histogram(path)
-        counts, (failures, fallbacks) = self._counts(), self._baselines()
-        return LatencyStats(
-            count=histogram.count,
-            mean=histogram.mean,
-            p50=histogram.percentile(0.5),
-            p95=histogram.percentile(0.95),
-            p99=histogram.percentile(0.99),
-            p999=histogram.percentile(0.999),
-            max=float(histogram.max),
-            failure_count=_integer(counts["failures"]) - failures,
-            fallback_count=_integer(counts["fallbacks"]) - fallbacks,
+        counts, (failures, fallbacks) = self.get_counts(), self._baselines()
+        return make_stats(
+            self._histogram(path),
+            failures=counts["failures"] - failures,
+            fallbacks=counts["fallbacks"] - fallbacks,
         )
 
     def get_histogram(self, path: str = "device") -> LatencyHistogram:
@@ -229,25 +231,28 @@ class HardwareInTheLoopBridge(_core.Bridge):
 
     def get_counts(self) -> Mapping[str, int]:
         """Return all counters since the start, the faults by name among them (``fault_timeout`` ..)."""
-        counts = dict(self._counts())
-        faults = counts.pop("faults")
-        assert isinstance(faults, list)
-        named = {f"fault_{name}": count for name, count in zip(FAULTS, faults, strict=False)}
-        return {name: _integer(count) for name, count in counts.items()} | named
+        return name_counts(self._counts())
 
     def get_status_changes(self, after: int = 0) -> list[StatusChange]:
         """Return the changes of status with an index above ``after``; the ring keeps the last 256."""
-        return [
-            StatusChange(
-                index=index,
-                time_ns=time_ns,
-                before=STATUSES[before],
-                after=STATUSES[now],
-                event=EVENTS[event],
-                fault=FAULTS[fault],
-            )
-            for index, time_ns, before, now, event, fault in self._changes(after)
-        ]
+        return decode_changes(self._changes(after))
+
+    def watch(self, callback: Callable[[StatusChange], None], *, poll_s: float = 0.005) -> StatusWatcher:
+        """Call back for each change of status from now on, from a thread of its own; stop with its ``close()``.
+
+        The predicting thread only writes a change into the ring; it never waits for a callback.
+
+        Examples
+        --------
+        >>> seen = []
+        >>> bridge = HardwareInTheLoopBridge()
+        >>> with bridge.watch(seen.append):
+        ...     bridge.initialize()
+        ...     bridge.close()
+        >>> [str(change.after) for change in seen]
+        ['READY', 'CLOSED']
+        """
+        return StatusWatcher(self.get_status_changes, callback, poll_s=poll_s)
 
     def reset_stats(self) -> None:
         """Start the statistics anew; safe while another thread predicts."""
@@ -354,7 +359,3 @@ def _check_option(name: str, value: Any, least: int) -> None:
 
 def _with_golden(model: SignalModel) -> SignalModel:
     return model if model.golden_values else add_golden_vectors(model)
-
-
-def _integer(value: Any) -> int:
-    return int(value)

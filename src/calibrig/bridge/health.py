@@ -135,3 +135,18 @@ class StatusChange(msgspec.Struct, frozen=True, kw_only=True):
     after: HardwareStatus
     event: HealthEvent
     fault: Fault
+
+
+def decode_changes(rows: list[tuple[int, int, int, int, int, int]]) -> list[StatusChange]:
+    """Give the native core's rows their names."""
+    return [
+        StatusChange(
+            index=index,
+            time_ns=time_ns,
+            before=STATUSES[before],
+            after=STATUSES[now],
+            event=EVENTS[event],
+            fault=FAULTS[fault],
+        )
+        for index, time_ns, before, now, event, fault in rows
+    ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from calibrig.bridge.health import FAULTS
 from calibrig.errors import InvalidInputError
 
-__all__ = ["PATHS", "LatencyStats", "Path", "check_path"]
+if TYPE_CHECKING:
+    from calibrig._native.bridge import LatencyHistogram  # noqa: TID251
 
-Path = Literal["device", "roundtrip"]
+__all__ = ["PATHS", "LatencyStats", "check_path", "make_stats", "name_counts"]
+
 PATHS = ("device", "roundtrip")
 
 
@@ -51,3 +54,26 @@ def check_path(path: str) -> None:
     """Refuse what is not a path."""
     if path not in PATHS:
         raise InvalidInputError(f"path is {path!r}; give 'device' or 'roundtrip'")
+
+
+def make_stats(histogram: LatencyHistogram, *, failures: int, fallbacks: int) -> LatencyStats:
+    """Summarise one path's histogram."""
+    return LatencyStats(
+        count=histogram.count,
+        mean=histogram.mean,
+        p50=histogram.percentile(0.5),
+        p95=histogram.percentile(0.95),
+        p99=histogram.percentile(0.99),
+        p999=histogram.percentile(0.999),
+        max=float(histogram.max),
+        failure_count=failures,
+        fallback_count=fallbacks,
+    )
+
+
+def name_counts(raw: dict[str, Any]) -> dict[str, int]:
+    """Give the native core's counters their names, the faults as ``fault_timeout`` .."""
+    counts = dict(raw)
+    faults = counts.pop("faults")
+    named = {f"fault_{name}": int(count) for name, count in zip(FAULTS, faults, strict=False)}
+    return {name: int(count) for name, count in counts.items()} | named

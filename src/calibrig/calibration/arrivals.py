@@ -289,7 +289,11 @@ def _fit_kappa(intervals: Int64Array, block: Int64Array, weights: Float64Array) 
     np.add.at(table, (block, which.reshape(-1)), 1.0)
     low, width = unique[:, 0].astype(np.float64), (unique[:, 1] - unique[:, 0]).astype(np.float64)
     estimate = _solve_kappa(table.sum(axis=0)[None, :], low, width)
-    replicas = _solve_kappa(np.maximum(weights @ table, 0.0), low, width)
+    drawn = np.maximum(weights @ table, 0.0)
+    drawn = drawn[drawn.sum(axis=1) > 0.0]  # of a handful of orders a replica may hold none
+    if len(drawn) < 2:
+        return float(estimate[0]), math.nan
+    replicas = _solve_kappa(drawn, low, width)
     return float(estimate[0]), float(np.std(replicas, ddof=1))
 
 

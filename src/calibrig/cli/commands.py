@@ -20,6 +20,8 @@ class Command(NamedTuple):
 # One line per command group; the order is the order of `calibrig --help`.
 COMMANDS: dict[str, Command] = {
     "store": Command("calibrig.cli.store", "Versions of parameters: read, change, verify, carry over."),
+    "demo": Command("calibrig.cli.demo", "The whole product on a simulated market with known truth."),
+    "run": Command("calibrig.cli.run", "The whole product on your ticks."),
     "config": Command("calibrig.cli.config", "What this installation is and which settings it uses."),
 }
 

@@ -116,7 +116,7 @@ def draw_loop(loop: LoopCurve) -> Markup:
         drawing.add(Panel(70, top, 838, height, x, y, x_ticks=top > 600)) for top, height, y in panels
     )
     mid_panel.line(loop.time_ns, mid, "ink")
-    _mark_fills(mid_panel, loop, start_ns, end_ns, most=400)
+    _mark_fills(mid_panel, loop, start_ns, end_ns, most=250, size=2.4)
     inventory.step(loop.time_ns, loop.inventory_lots, "s3")
     inventory.horizontal(0.0)
     profit.line(loop.time_ns, loop.profit, "s4")
@@ -145,13 +145,14 @@ def draw_latency(curves: tuple[LatencyCurve, ...]) -> Markup:
     )  # fmt: skip
     for index, curve in enumerate(curves):
         edges, counts = _trim(curve.edges_ns, curve.counts)
-        marks = [value for _, value in curve.percentiles] + ([curve.sla_ns] if curve.sla_ns else [])
-        x = log_axis(edges, [edges[0] / 1.3, edges[-1] * 1.3], marks, label=f"{curve.path}, ns")
-        share = counts / max(1.0, float(counts.sum())) * 100.0
+        shown = [(name, value) for name, value in curve.percentiles if name in {"p50", "p99", "p99.9"}]
+        marks = [value for _, value in shown] + ([curve.sla_ns] if curve.sla_ns else [])
+        x = log_axis(edges, [edges[0] / 1.5, edges[-1] * 1.5, *marks], label=f"{curve.path}, ns")
+        share = counts / max(1.0, float(curve.counts.sum())) * 100.0
         y = axis_of(share, [1.3 * float(share.max())], label="share of calls, %", zero=True, pad=0.0)
         panel = drawing.add(Panel(58, 52 + index * (height + 66), 850, height, x, y))
         panel.bars(edges, share, "s1")
-        for row, (name, value) in enumerate(p for p in curve.percentiles if p[0] in {"p50", "p99", "p99.9"}):
+        for row, (name, value) in enumerate(shown):
             panel.vertical(value, f"{name}  {format_number(value, 3)}", "ink", row=row)
         if curve.sla_ns:
             panel.vertical(curve.sla_ns, f"SLA {format_number(curve.sla_ns)}", "bad", before=True)
@@ -187,13 +188,15 @@ def _thin(x: np.ndarray, y: np.ndarray, count: int) -> tuple[np.ndarray, np.ndar
     return x[index], y[index]
 
 
-def _mark_fills(panel: Panel, loop: LoopCurve, start_ns: int, end_ns: int, most: int = 2_000) -> None:
+def _mark_fills(
+    panel: Panel, loop: LoopCurve, start_ns: int, end_ns: int, *, most: int = 2_000, size: float = 3.2
+) -> None:
     fills = loop.fills
     inside = (fills.time_ns >= start_ns) & (fills.time_ns <= end_ns)
     for side, style, shape in ((1, "s1", "up"), (-1, "s2", "down")):
         chosen = np.flatnonzero(inside & (fills.side == side))
         chosen = chosen[:: max(1, -(-len(chosen) // most))]
-        panel.scatter(fills.time_ns[chosen], fills.price[chosen], style, shape=shape, size=3.2)
+        panel.scatter(fills.time_ns[chosen], fills.price[chosen], style, shape=shape, size=size)
 
 
 def _mark_update(panel: Panel, loop: LoopCurve, start_ns: int, end_ns: int, *, label: bool = True) -> None:
@@ -211,9 +214,11 @@ def _fill_regimes(panel: Panel, loop: LoopCurve) -> None:
 
 
 def _trim(edges: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the bars up to twice the 99.9 % quantile: a lone maximum stands in the table, not in the picture."""
     used = np.flatnonzero(counts)
     if not len(used):
         return np.asarray([100.0, 1000.0]), np.asarray([0.0])
-    low, high = int(used[0]), int(used[-1]) + 1
-    edges = np.maximum(edges[low : high + 1], 1.0)
-    return edges, counts[low:high]
+    reached = int(np.searchsorted(np.cumsum(counts), 0.999 * counts.sum()))
+    low = int(used[0])
+    high = max(min(int(np.searchsorted(edges, 2.0 * edges[reached + 1])), int(used[-1]) + 1), low + 1)
+    return np.maximum(edges[low : high + 1], 1.0), counts[low:high]

@@ -82,7 +82,9 @@ def log_axis(*values: ArrayLike, label: str = "") -> Axis:
     if high <= low:
         low, high = low / 2.0, high * 2.0
     low_decade, high_decade = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
-    marks = (1, 2, 5) if high_decade - low_decade <= 3 else (1,)
+    marks: tuple[int, ...] = (1, 2, 5) if high_decade - low_decade <= 3 else (1,)
+    if high < 8.0 * low:
+        marks = (1, 2, 3, 4, 5, 6, 8)
     candidates = [m * 10.0**d for d in range(low_decade, high_decade + 1) for m in marks]
     ticks = tuple(Tick(v, _compact(v)) for v in candidates if low * 0.999 <= v <= high * 1.001)
     return Axis(low, high, label, "log", ticks)

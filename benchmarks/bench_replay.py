@@ -74,7 +74,17 @@ def _measure(name: str, market: MarketData) -> list[dict[str, Any]]:
     if peer is None:
         return [*rows, {**row, "value": None, "peer": "not measured: set CALIBRIG_PEER_PYTHON"}]
     theirs = peer["events"] / peer["cpu_s"]
-    return [*rows, {**row, "value": ours / theirs, "peer_events_per_s": theirs, "peer": peer}]
+    return [
+        *rows,
+        {
+            **row,
+            "value": ours / theirs,
+            "peer_events_per_s": theirs,
+            "ratio_on_our_rows": ours / (plain.events / peer["cpu_s"]),
+            "our_fills": plain.fills.rows,
+            "peer": peer,
+        },
+    ]
 
 
 def _cost(work: Any) -> tuple[Replay, float]:

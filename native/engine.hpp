@@ -107,7 +107,7 @@ public:
         position_ = cash_ = fees_micro_ = 0;
         pnl_ = peak_ = drawdown_ = 0.0;
         largest_position_ = 0;
-        silence_ = 0;
+        silence_ = 2;  // nothing works before the first tick, so nothing can be too old
         latched_ = Reason::none;
         block_reason_ = Reason::none;
         signal_ = SignalAnswer{};
@@ -190,7 +190,8 @@ public:
     [[nodiscard]] double shift_ticks() const noexcept { return shift_ticks_; }
     [[nodiscard]] Reason reason() const noexcept { return block_reason_; }
     [[nodiscard]] std::int64_t largest_position() const noexcept { return largest_position_; }
-    [[nodiscard]] std::int64_t event() const noexcept { return event_; }  // index of the last tick, from 0
+    // Index of the last tick, from 0; may be read from any thread.
+    [[nodiscard]] std::int64_t event() const noexcept { return event_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::int64_t messages() const noexcept { return messages_; }
     [[nodiscard]] std::int64_t working_price(int side) const noexcept { return sides_[slot(side)].working.price; }
     [[nodiscard]] std::int64_t working_lots(int side) const noexcept { return sides_[slot(side)].working.leaves; }
@@ -220,7 +221,7 @@ private:
 
     // False if the tick may not be used.
     bool enter(std::int64_t t_ns) {
-        ++event_;
+        event_.store(event() + 1, std::memory_order_relaxed);
         silence_ = 0;
         if (pending_.load(std::memory_order_relaxed) != nullptr) adopt(t_ns);
         if (t_ns < last_tick_ns_) {
@@ -243,7 +244,7 @@ private:
         const std::size_t kept = recent_count_ < recent_.size() ? recent_count_ : recent_.size();
         for (std::size_t i = recent_count_ - kept; i < recent_count_; ++i)
             now_->flow.order(recent_[i % recent_.size()].time_ns, recent_[i % recent_.size()].side);
-        updates_.push_back({t_ns, event_, now_->sequence});
+        updates_.push_back({t_ns, event(), now_->sequence});
     }
 
     void cycle(std::int64_t t_ns) {
@@ -330,7 +331,7 @@ private:
         ++messages_;
         if (keep_log_) {
             const bool previous = source_ != nullptr && signal_.model_id != now_->model_id;
-            orders_.push_back({message.id, t_ns, event_, message.price, message.lots, message.replaces,
+            orders_.push_back({message.id, t_ns, event(), message.price, message.lots, message.replaces,
                                now_ == nullptr ? 0
                                : previous      ? now_->previous_signal_version
                                                : now_->versions[3],
@@ -346,7 +347,7 @@ private:
     }
     void note_reason(std::int64_t t_ns, Reason reason) {
         ++counts_[static_cast<std::size_t>(reason)];
-        if (keep_log_) reasons_.push_back({t_ns, event_, reason});
+        if (keep_log_) reasons_.push_back({t_ns, event(), reason});
     }
     void latch(Reason reason) noexcept {
         if (latched_ == Reason::none) latched_ = reason;
@@ -387,6 +388,7 @@ private:
     std::vector<std::unique_ptr<ParameterBlock>> blocks_;
     std::atomic<ParameterBlock*> pending_{nullptr};
     std::atomic<bool> killed_{false};
+    std::atomic<std::int64_t> event_{-1};
     ParameterBlock* now_ = nullptr;
 
     Features features_;
@@ -398,9 +400,9 @@ private:
     std::size_t recent_count_ = 0;
 
     std::int64_t start_ns_ = 0, end_ns_ = 0, last_tick_ns_ = 0, last_quote_ns_ = 0;
-    std::int64_t position_ = 0, cash_ = 0, fees_micro_ = 0, event_ = -1, messages_ = 0, next_id_ = 0;
+    std::int64_t position_ = 0, cash_ = 0, fees_micro_ = 0, messages_ = 0, next_id_ = 0;
     std::int64_t largest_position_ = 0, maker_fee_1e9_ = 0;
-    int silence_ = 0;  // 0: ticks come; 1: feed gap reported; 2: feed loss reported
+    int silence_ = 2;  // 0: ticks come; 1: feed gap reported; 2: feed loss reported, or no tick yet
     double pnl_ = 0.0, peak_ = 0.0, drawdown_ = 0.0, shift_ticks_ = 0.0;
     Reason latched_ = Reason::none, block_reason_ = Reason::none;
     bool keep_log_ = true;

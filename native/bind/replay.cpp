@@ -112,34 +112,67 @@ nb::object column(const Log<Row>& rows, Get&& get) {
 
 #define CALIBRIG_COLUMN(type, expression) column<type>(rows, [](const auto& r) { return expression; })
 
+// A column of a table that is written row by row.
+template <class T>
+T* add_column(nb::dict& table, const char* name, std::size_t rows) {
+    T* data = nullptr;
+    table[name] = new_array(rows, data);
+    return data;
+}
+
 nb::dict orders(PyReplay& self) {
     const auto& rows = self.native().engine().orders();
+    const std::size_t n = rows.size();
     nb::dict out;
-    out["id"] = CALIBRIG_COLUMN(std::int64_t, r.id);
-    out["time_ns"] = CALIBRIG_COLUMN(std::int64_t, r.time_ns);
-    out["event"] = CALIBRIG_COLUMN(std::int64_t, r.event);
-    out["side"] = CALIBRIG_COLUMN(std::int8_t, r.side);
-    out["action"] = CALIBRIG_COLUMN(std::int8_t, r.action);
-    out["price_ticks"] = CALIBRIG_COLUMN(std::int64_t, r.price);
-    out["size_lots"] = CALIBRIG_COLUMN(std::int64_t, r.lots);
-    out["replaces"] = CALIBRIG_COLUMN(std::int64_t, r.replaces);
-    out["parameters"] = CALIBRIG_COLUMN(std::int64_t, r.parameters);
-    out["signal_version"] = CALIBRIG_COLUMN(std::int64_t, r.signal_version);
+    auto* id = add_column<std::int64_t>(out, "id", n);
+    auto* time_ns = add_column<std::int64_t>(out, "time_ns", n);
+    auto* event = add_column<std::int64_t>(out, "event", n);
+    auto* side = add_column<std::int8_t>(out, "side", n);
+    auto* action = add_column<std::int8_t>(out, "action", n);
+    auto* price = add_column<std::int64_t>(out, "price_ticks", n);
+    auto* size = add_column<std::int64_t>(out, "size_lots", n);
+    auto* replaces = add_column<std::int64_t>(out, "replaces", n);
+    auto* parameters = add_column<std::int64_t>(out, "parameters", n);
+    auto* signal_version = add_column<std::int64_t>(out, "signal_version", n);
+    rows.visit([&](const OrderRow& r) {
+        *id++ = r.id;
+        *time_ns++ = r.time_ns;
+        *event++ = r.event;
+        *side++ = r.side;
+        *action++ = static_cast<std::int8_t>(r.action);
+        *price++ = r.price;
+        *size++ = r.lots;
+        *replaces++ = r.replaces;
+        *parameters++ = r.parameters;
+        *signal_version++ = r.signal_version;
+    });
     return out;
 }
 
 nb::dict fills(PyReplay& self) {
     const auto& rows = self.native().fills();
+    const std::size_t n = rows.size();
     nb::dict out;
-    out["order_id"] = CALIBRIG_COLUMN(std::int64_t, r.fill.order_id);
-    out["time_ns"] = CALIBRIG_COLUMN(std::int64_t, r.fill.time_ns);
-    out["event"] = CALIBRIG_COLUMN(std::int64_t, r.event);
-    out["side"] = CALIBRIG_COLUMN(std::int8_t, r.fill.side);
-    out["price_ticks"] = CALIBRIG_COLUMN(std::int64_t, r.fill.price);
-    out["size_lots"] = CALIBRIG_COLUMN(std::int64_t, r.fill.lots);
-    out["kind"] = CALIBRIG_COLUMN(std::int8_t, r.fill.kind);
-    out["twice_mid_ticks"] = CALIBRIG_COLUMN(std::int64_t, r.twice_mid);
-    out["position_lots"] = CALIBRIG_COLUMN(std::int64_t, r.position);
+    auto* order_id = add_column<std::int64_t>(out, "order_id", n);
+    auto* time_ns = add_column<std::int64_t>(out, "time_ns", n);
+    auto* event = add_column<std::int64_t>(out, "event", n);
+    auto* side = add_column<std::int8_t>(out, "side", n);
+    auto* price = add_column<std::int64_t>(out, "price_ticks", n);
+    auto* size = add_column<std::int64_t>(out, "size_lots", n);
+    auto* kind = add_column<std::int8_t>(out, "kind", n);
+    auto* twice_mid = add_column<std::int64_t>(out, "twice_mid_ticks", n);
+    auto* position = add_column<std::int64_t>(out, "position_lots", n);
+    rows.visit([&](const FillRow& r) {
+        *order_id++ = r.fill.order_id;
+        *time_ns++ = r.fill.time_ns;
+        *event++ = r.event;
+        *side++ = static_cast<std::int8_t>(r.fill.side);
+        *price++ = r.fill.price;
+        *size++ = r.fill.lots;
+        *kind++ = static_cast<std::int8_t>(r.fill.kind);
+        *twice_mid++ = r.twice_mid;
+        *position++ = r.position;
+    });
     return out;
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibrig import AcceleratorMode, HardwareInTheLoopBridge
+from calibrig._native import engine as native
 from calibrig.engine import ACTIONS, FILL_KINDS, FILL_MODELS, REASONS, Engine, PreTradeLimits, Replay, replay
 from calibrig.engine.fill_twin import compute_fills
+from calibrig.engine.parameter_block import make_block
 from calibrig.errors import BridgeStateError, InvalidInputError, InvalidParametersError
 from calibrig.market import MarketData, Quotes, Trades
 from calibrig.models.signal import reference_model
@@ -368,6 +371,54 @@ def test_no_order_after_kill() -> None:
     assert last["own_bid_ticks"][-1] == last["own_ask_ticks"][-1] == 0
 
 
+def test_a_kill_from_another_thread_stops_a_running_loop() -> None:
+    engine = Engine(random_market(3, ticks=300_000, span_s=20_000), PLAIN)
+
+    def stop() -> None:
+        while engine.event < 50_000:
+            pass
+        engine.kill()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    result = engine.run()
+    thread.join()
+    killed_at = int(result.reasons["event"][reasons_of(result).index("killed")])
+    assert 50_000 <= killed_at < 600_000
+    late = result.orders["event"] > killed_at
+    assert set(result.orders["action"][late].tolist()) <= {ACTIONS.index("cancel")}
+
+
+INTERRUPTED = """
+import sys
+sys.path.insert(0, {folder!r})
+from test_engine import *
+engine = Engine(random_market(3, ticks=300_000, span_s=20_000), PLAIN)
+print("ready", flush=True)
+try:
+    while True:
+        Engine(engine._market, PLAIN).run()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_stops_a_replay() -> None:
+    folder = str(Path(__file__).parent)
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.format(folder=folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert out == "interrupted\n"
+    assert process.returncode == 0
+
+
 def reasons_of(result: Replay) -> list[str]:
     return [REASONS[r] for r in result.reasons["reason"]]
 
@@ -464,6 +515,40 @@ def test_a_gap_in_the_feed_takes_the_orders_out_on_time_and_a_loss_stays() -> No
     ]
     assert [t for t, a in actions_of(result) if a == "cancel"] == [60, 60, 160, 160]
     assert max(t for t, a in actions_of(result) if a == "place") == 100
+
+
+def test_a_late_first_tick_is_no_feed_loss() -> None:
+    quotes = book([2_000, 2_010], [9_990] * 2, [10_010] * 2)
+    result = replay(MarketData(trades=trades_at([], 1, 1), quotes=quotes), PLAIN)
+    assert actions_of(result)[:2] == [(2_000, "place"), (2_000, "place")]
+    assert reasons_of(result)[0] == "feed_gap"  # after the last tick, at 2,070 s
+    assert int(result.reasons["time_ns"][0]) // S == 2_070
+
+
+def test_a_clock_that_goes_back_stops_the_session() -> None:
+    def column(*values: int) -> np.ndarray:
+        return np.array(values, np.int64)
+
+    none = column()
+    market = native.Market(
+        none,
+        none,
+        none,
+        np.array([], np.int8),
+        None,
+        None,
+        column(1 * S, 20 * S, 15 * S, 30 * S),  # columns a reader refuses; a live feed may bring them
+        column(9_990, 9_990, 9_990, 9_990),
+        column(5, 5, 5, 5),
+        column(10_010, 10_010, 10_010, 10_010),
+        column(5, 5, 5, 5),
+        column(0, 100 * S),
+    )
+    engine = native.Replay(market, (0, 0, 0, 0, 0, 0, 0), PreTradeLimits().to_native(X), None)
+    engine.publish(make_block(PLAIN, X, refusal="none", form="stationary"))
+    assert engine.run(100)
+    assert [REASONS[r] for r in engine.reasons()["reason"]] == ["clock_jump"]
+    assert engine.orders()["action"].tolist() == [0, 0, 2, 2]
 
 
 def test_a_frozen_book_takes_the_orders_out_though_trades_arrive() -> None:

@@ -84,6 +84,7 @@ class Bridge {
         lifecycle_ = Status::closed;
         publish(nullptr);
         note(before, Status::closed, Event::closed, Fault::none);
+        block_.hide();
     }
 
     // Replaces mode, model and device together; the predicting thread sees either the old three or the new.

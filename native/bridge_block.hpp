@@ -87,7 +87,12 @@ class BlockMemory {
     BlockMemory& operator=(const BlockMemory&) = delete;
     ~BlockMemory() {
         ::munmap(block_, sizeof(BridgeBlock));
+        hide();
+    }
+    // Takes the file away; the memory stays.
+    void hide() noexcept {
         if (!path_.empty()) ::unlink(path_.c_str());
+        path_.clear();
     }
     BridgeBlock& operator*() const noexcept { return *block_; }
     BridgeBlock* operator->() const noexcept { return block_; }

@@ -1,0 +1,163 @@
+"""``calibrig bridge``: bench, status, validate, emulate."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from calibrig.cli.console import JsonOption, print_json, print_lines, print_table
+
+if TYPE_CHECKING:
+    from calibrig.bridge import LatencyStats
+    from calibrig.parameters import SignalModel
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Inference in software or on a card: measure, watch, validate.")
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", help="Signal model as JSON; the packaged reference model by default."),
+]
+_STATS = ("count", "mean", "p50", "p95", "p99", "p999", "max")
+
+
+def _read_model(path: Path | None) -> SignalModel:
+    import msgspec
+
+    from calibrig.errors import FileFormatError, MissingFileError
+    from calibrig.models.signal import add_golden_vectors, reference_model, verify_golden_vectors
+    from calibrig.parameters import SignalModel
+
+    if path is None:
+        return reference_model()
+    try:
+        model = msgspec.json.decode(path.read_bytes(), type=SignalModel)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"there is no model file {path}; export one from the store") from error
+    except msgspec.MsgspecError as error:
+        raise FileFormatError(f"{path} is not a signal model: {error}") from error
+    if model.golden_values and not verify_golden_vectors(model):
+        raise FileFormatError(
+            f"{path}: the golden vectors do not fit the weights; the file was changed by hand"
+        )
+    return model if model.golden_values else add_golden_vectors(model)
+
+
+def _row(path: str, stats: LatencyStats) -> tuple[object, ...]:
+    return (path, *(getattr(stats, name) for name in _STATS))
+
+
+@app.command("bench")
+def bench(
+    model: ModelOption = None,
+    *,
+    calls: Annotated[int, typer.Option("--calls", min=1_000, help="Predictions per mode.")] = 500_000,
+    device: Annotated[str, typer.Option("--device", help="Measure this device, too.")] = "",
+    json: JsonOption = False,
+) -> int:
+    """Measure predictions on this machine: kernel, bridge, stub, shared memory and a device, each apart."""
+    from calibrig.bridge.measure import measure_bridge
+
+    rows = measure_bridge(_read_model(model), calls=calls, device_url=device or None)
+    if json:
+        print_json(rows)
+        return 0
+    print_table(
+        "Latency, ns (call: mean of the whole loop; the rest: what the bridge recorded)",
+        ("what", "call", "p50", "p99", "p99.9", "max"),
+        [(row.name, row.call_ns, row.p50, row.p99, row.p999, row.max) for row in rows],
+    )
+    print_lines(
+        [
+            "",
+            "Peers (onnxruntime, lightgbm, numpy) in the same run: make bench, or python -m benchmarks bridge",
+        ]
+    )
+    return 0
+
+
+@app.command("status")
+def status(
+    path: Annotated[Path, typer.Argument(help="The status_path of a running bridge.")],
+    *,
+    json: JsonOption = False,
+) -> int:
+    """Read a running bridge from outside; exit 3 when it is not READY."""
+    from calibrig.bridge import HardwareStatus, read_bridge_status
+
+    snapshot = read_bridge_status(str(path))
+    code = 0 if snapshot.status is HardwareStatus.READY else 3
+    if json:
+        print_json(snapshot)
+        return code
+    print_lines(
+        [f"{snapshot.status} in {snapshot.mode}, model {snapshot.model_id:#010x}, process {snapshot.pid}"]
+    )
+    print_table(
+        "Latency, ns",
+        ("path", *_STATS),
+        [_row("device", snapshot.device), _row("roundtrip", snapshot.roundtrip)],
+    )
+    print_table("Counts", ("what", "count"), [(k, v) for k, v in snapshot.counts.items() if v])
+    print_table(
+        "Changes of status",
+        ("time", "before", "after", "event", "fault"),
+        [
+            (_format_ns(change.time_ns), change.before, change.after, change.event, change.fault)
+            for change in snapshot.changes[-20:]
+        ],
+    )
+    return code
+
+
+def _format_ns(time_ns: int) -> str:
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
+
+
+@app.command("validate")
+def validate(
+    device: Annotated[str, typer.Argument(help="Device URL, as shm:///name.")],
+    model: ModelOption = None,
+    *,
+    calls: Annotated[int, typer.Option("--calls", min=100, help="Predictions of the stress.")] = 1_000_000,
+    deadline_ns: Annotated[int, typer.Option("--deadline-ns", min=1, help="Deadline of a call.")] = 100_000,
+    sla_ns: Annotated[float, typer.Option("--sla-ns", min=1, help="Limit of the device's p99.")] = 400.0,
+    json: JsonOption = False,
+) -> int:
+    """Compare a device with software: golden vectors, a stress with every answer checked, latencies; exit 3 if it fails."""
+    from calibrig.bridge.measure import validate_device
+
+    report = validate_device(device, _read_model(model), calls=calls, deadline_ns=deadline_ns, sla_ns=sla_ns)
+    if json:
+        print_json(report)
+    else:
+        print_table(
+            f"Validation of {device}",
+            ("check", "result", "detail"),
+            [(check.name, "pass" if check.passed else "fail", check.detail) for check in report.checks],
+        )
+    return 0 if report.passed else 3
+
+
+@app.command("emulate")
+def emulate(
+    name: Annotated[str, typer.Argument(help="Device URL to serve, as shm:///card.")],
+    model: ModelOption = None,
+    *,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.0, help="Stop after so long; 0 is until Ctrl-C.")
+    ] = 0.0,
+) -> int:
+    """Serve a card in software over shared memory, in a process of its own, until Ctrl-C."""
+    from calibrig.bridge.devices.shared_memory import SoftwareCard, shared_memory_path
+
+    with SoftwareCard(shared_memory_path(name), _read_model(model)) as card:
+        print_lines([f"a software card (not RTL) serves {name} in process {card.pid}"])
+        ends = time.monotonic() + seconds if seconds else float("inf")
+        while time.monotonic() < ends:
+            time.sleep(min(0.2, max(ends - time.monotonic(), 0.0)))
+    return 0

@@ -16,7 +16,7 @@ from calibrig.bridge.soak import measure_stall_ns
 __all__ = ["Finding", "examine_machine"]
 
 _FPGA_VENDORS = {"0x10ee": "AMD/Xilinx", "0x1172": "Intel/Altera", "0x1b59": "Achronix"}
-_DEVICE_FILES = ("xdma*_user", "uio*", "vfio/[0-9]*", "dri/renderD*")
+_DEVICE_FILES = ("xdma*_user", "uio*", "vfio/[0-9]*")
 _STALL_LIMIT_NS = 100_000
 
 
@@ -180,7 +180,7 @@ def _examine_devices() -> Finding:
         vendor = _FPGA_VENDORS.get(_read(str(vendor_file)))
         if vendor:
             found.append(f"{vendor_file.parent.name} {vendor}")
-    for pattern in _DEVICE_FILES[:3]:
+    for pattern in _DEVICE_FILES:
         for path in sorted(Path("/dev").glob(pattern)):
             access = "" if os.access(path, os.R_OK | os.W_OK) else " (no permission)"
             found.append(f"{path}{access}")

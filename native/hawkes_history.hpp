@@ -228,7 +228,8 @@ private:
             }
             ++session_count_;
             const double offset = events.offset_ns ? events.offset_ns[last - 1] : 0.0;
-            close_gap_s_.push_back((static_cast<double>(session.end_ns - events.time_ns[last - 1]) - offset) * 1e-9);
+            const double left_ns = static_cast<double>(session.end_ns - events.time_ns[last - 1]) - offset;
+            close_gap_s_.push_back(std::max(left_ns, 0.0) * 1e-9);  // a spread tie may lie just past a cut
             first = last;
         }
         if (first != count_) throw std::invalid_argument("an event lies outside its sessions");

@@ -13,6 +13,7 @@ from calibrig.parameters import GateResult, Verdict
 __all__ = [
     "HeldOut",
     "QuantilePlot",
+    "autocorrelation",
     "block_bootstrap_bounds",
     "decide",
     "judge_autocorrelation",
@@ -65,7 +66,7 @@ class HeldOut:
     log_likelihood : float
         Of those events, given all before them.
     gain_over_poisson, gain_over_exponential : tuple of float
-        Gain per event in nats, with its 95 % one-sided lower bound and 95 % upper bound.
+        Gain per event in nats, with its one-sided 99 % lower and upper bounds.
     residuals : dict
         Time-rescaled residuals by side.
     quantiles : dict
@@ -89,7 +90,7 @@ class HeldOut:
 def block_bootstrap_bounds(
     values: Float64Array, *, seed: int, resamples: int = 1_000
 ) -> tuple[float, float, float]:
-    """Mean of dependent values with its one-sided 95 % lower and upper bounds, by resampling about 100 blocks.
+    """Mean of dependent values with its one-sided 99 % lower and upper bounds, by resampling about 100 blocks.
 
     Examples
     --------
@@ -103,7 +104,7 @@ def block_bootstrap_bounds(
     sizes = np.diff(np.append(edges, len(values)))
     draw = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1.0 / blocks), size=resamples)
     means = (draw @ sums) / (draw @ sizes)
-    low, high = np.quantile(means, (0.05, 0.95))
+    low, high = np.quantile(means, (0.01, 0.99))
     return float(values.mean()), float(low), float(high)
 
 
@@ -115,7 +116,7 @@ def _exponential_quantiles(n: int) -> tuple[NDArray[np.intp], Float64Array]:
 
 
 def quantile_plot(model: Float64Array, poisson: Float64Array) -> QuantilePlot:
-    """Pair the quantiles of residuals with those of Exp(1); plotting positions (i - 0.5) / n.
+    """Pair the quantiles of sorted residuals with those of Exp(1); plotting positions (i - 0.5) / n.
 
     Examples
     --------
@@ -130,15 +131,15 @@ def quantile_plot(model: Float64Array, poisson: Float64Array) -> QuantilePlot:
     spread = 1.96 * np.sqrt(p * (1 - p) / n) / (1 - p)
     return QuantilePlot(
         theory=theory,
-        model=np.sort(model)[:n][ranks],
-        poisson=np.sort(poisson)[:n][ranks],
+        model=model[ranks],
+        poisson=poisson[ranks],
         low=theory - spread,
         high=theory + spread,
     )
 
 
 def quantile_skill(model: Float64Array, poisson: Float64Array) -> float | None:
-    """Q-Q skill ``1 - SSE(model) / SSE(Poisson)``; None where the Poisson's own Q-Q R^2 is above 0.995.
+    """Q-Q skill ``1 - SSE(model) / SSE(Poisson)`` of sorted residuals; None where the Poisson's own Q-Q R^2 is above 0.995.
 
     Examples
     --------
@@ -155,7 +156,7 @@ def quantile_skill(model: Float64Array, poisson: Float64Array) -> float | None:
         n = len(values)
         top = max(int(0.999 * n), min(n, 10))
         theory = -np.log1p(-(np.arange(top) + 0.5) / n)
-        ordered = np.sort(values)[:top]
+        ordered = values[:top]
         errors.append(
             (float(((ordered - theory) ** 2).mean()), float(((ordered - ordered.mean()) ** 2).mean()))
         )
@@ -166,14 +167,14 @@ def quantile_skill(model: Float64Array, poisson: Float64Array) -> float | None:
 
 
 def judge_gain(name: str, bounds: tuple[float, float, float], against: str) -> GateResult:
-    """Log-likelihood gain per held-out event; its 95 % lower bound must be above 0."""
+    """Log-likelihood gain per held-out event; its one-sided 99 % lower bound must be above 0."""
     mean, low, high = bounds
     return GateResult(
         name=name,
         value=mean,
-        limit="95 % lower bound > 0",
+        limit="99 % lower bound > 0",
         passed=bool(low > 0.0),
-        detail=f"nats per event over {against}, 90 % interval {low:.4g} .. {high:.4g}",
+        detail=f"nats per event over {against}, 98 % interval {low:.4g} .. {high:.4g}",
     )
 
 
@@ -213,8 +214,11 @@ def judge_mean(residuals: dict[int, Float64Array]) -> list[GateResult]:
 def autocorrelation(values: Float64Array, lags: int = ACF_LAGS) -> Float64Array:
     """Autocorrelation at lags 1 .. lags, shape (lags,)."""
     centred = values - values.mean()
-    power = float(centred @ centred)
-    return np.array([float(centred[:-k] @ centred[k:]) / power for k in range(1, lags + 1)])
+    power = float(np.einsum("i,i->", centred, centred))
+    # einsum, not @: a threaded BLAS spends milliseconds waking up for each of these short sums
+    return np.array(
+        [float(np.einsum("i,i->", centred[:-k], centred[k:])) / power for k in range(1, lags + 1)]
+    )
 
 
 def judge_autocorrelation(correlations: dict[int, Float64Array], counts: dict[int, int]) -> list[GateResult]:
@@ -271,7 +275,10 @@ def decide(gates: tuple[GateResult, ...], fewest_side: int) -> tuple[Verdict, st
             "RESOLUTION_LIMITED: beta is below 10 x the clock's step; the intensity is usable above 10 x the step, "
             "beta itself is not"
         )
-        hard = [name for name in failed if name not in {"resolution", "gain_over_exponential", "bounds"}]
+        excused = {"resolution", "gain_over_exponential", "bounds", "ks_distance_buy", "ks_distance_sell"}
+        hard = [
+            name for name in failed if name not in excused
+        ]  # residuals below the step are the spreading's
         if not hard:
             return Verdict.RESTRICTED, reason, ("no_beta_below_resolution",)
         return Verdict.FAIL, f"{reason}; and gates failed: {', '.join(hard)}", ()

@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.gates_hawkes import HeldOut
 from calibrig.calibration.hawkes_errors import covariance, field_errors, sandwich
-from calibrig.calibration.hawkes_held_out import Frozen, compare_counts, held_out_figures
+from calibrig.calibration.hawkes_held_out import Frozen, compare_counts, held_out_figures, rival_residuals
+from calibrig.calibration.hawkes_nonparametric import KernelEstimate, estimate_kernel
+from calibrig.calibration.hawkes_plot import HawkesPlot, draw_fit
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_search import SEARCH_NAMES, Optimum, reported_value, search_optimum
 from calibrig.calibration.hawkes_stability import branching, judge_seasonality, judge_stability
@@ -44,13 +46,23 @@ class FlowCurve:
     ----------
     time_ns : ndarray of int64, shape (k,)
         Middle of each bin.
-    counted, expected : ndarray of float64, shape (k,)
-        Events per second, both sides: seen, and by the compensator one event ahead.
+    counted_by_side, expected_by_side : dict of int to ndarray of float64, shape (k,)
+        Events per second of side +1 and -1: seen, and by the compensator one event ahead.
     """
 
     time_ns: NDArray[np.int64]
-    counted: Float64Array
-    expected: Float64Array
+    counted_by_side: dict[int, Float64Array]
+    expected_by_side: dict[int, Float64Array]
+
+    @property
+    def counted(self) -> Float64Array:
+        """Events per second, both sides."""
+        return self.counted_by_side[1] + self.counted_by_side[-1]
+
+    @property
+    def expected(self) -> Float64Array:
+        """Events per second that the model expects, both sides."""
+        return self.expected_by_side[1] + self.expected_by_side[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +86,9 @@ class HawkesFit:
     held_out : HeldOut or None
         Figures on the events after it; None where there were too few.
     curve : FlowCurve or None
-        For plots.
+        Counted and expected rate over the held-out events.
+    sample : HawkesEvents
+        What was fitted.
     iterations : int
         Newton steps on the full history.
     fit_s, total_s : float
@@ -93,6 +107,7 @@ class HawkesFit:
     training: HawkesParameters | None
     held_out: HeldOut | None
     curve: FlowCurve | None
+    sample: HawkesEvents
     iterations: int
     fit_s: float
     total_s: float
@@ -113,6 +128,18 @@ class HawkesFit:
     def reason(self) -> str:
         """Why, in one sentence."""
         return self.evidence.reason
+
+    @property
+    def kernel_estimate(self) -> KernelEstimate | None:
+        """Non-parametric kernel over delays around beta (computed when asked for; about a second)."""
+        if len(self.sample) < 500:
+            return None
+        beta = self.parameters.beta
+        return estimate_kernel(self.sample, shortest_s=0.05 * beta, longest_s=2_000.0 * beta)
+
+    def plot(self) -> HawkesPlot:
+        """Draw intensity, Q-Q plot, residual autocorrelation and kernel as one SVG (``.to_svg()``, ``.save()``)."""
+        return draw_fit(self)
 
     def summary(self) -> str:
         """Return the fit as text: estimates with errors, gates, verdict."""
@@ -300,6 +327,7 @@ def fit_hawkes(
         training=training,
         held_out=held,
         curve=curve,
+        sample=events,
         iterations=optimum.iterations,
         fit_s=fit_s,
         total_s=time.perf_counter() - began,
@@ -336,13 +364,23 @@ def _judge(
     )
     held, trace = held_out_figures(events, first, frozen, threads=threads, seed=seed)
     results = _judge_held_out(held)
+    if any(gate.name == "gain_over_exponential" and not gate.passed for gate in results):
+        rival = rival_residuals(events, first, frozen, threads=threads)
+        results = _judge_held_out(held, rival)
     results += compare_counts(events, first, frozen, trace, threads=threads, seed=seed)
     curve = _flow_curve(events, first, trace)
     return held, curve, from_search(frozen.u, profile=tuple(profile.tolist())), results
 
 
-def _judge_held_out(held: HeldOut) -> list[GateResult]:
-    counts = {side: len(values) for side, values in held.residuals.items()}
+def _judge_held_out(held: HeldOut, rival: dict[int, Float64Array] | None = None) -> list[GateResult]:
+    """Judge the residuals; where an exponential kernel is enough, its residuals are the ones that count."""
+    residuals = held.residuals if rival is None else rival
+    counts = {side: len(values) for side, values in residuals.items()}
+    correlations = (
+        held.autocorrelation
+        if rival is None
+        else {side: gates.autocorrelation(values) for side, values in rival.items()}
+    )
     return [
         gates.judge_gain(
             "gain_over_poisson", held.gain_over_poisson, "a Poisson process with the same profile"
@@ -351,9 +389,9 @@ def _judge_held_out(held: HeldOut) -> list[GateResult]:
             "gain_over_exponential", held.gain_over_exponential, "an exponential Hawkes process"
         ),
         gates.judge_quantiles(held.skill),
-        *gates.judge_ks(held.residuals),
-        *gates.judge_mean(held.residuals),
-        *gates.judge_autocorrelation(held.autocorrelation, counts),
+        *gates.judge_ks(residuals),
+        *gates.judge_mean(residuals),
+        *gates.judge_autocorrelation(correlations, counts),
     ]
 
 
@@ -401,12 +439,16 @@ def _flow_curve(events: HawkesEvents, first: int, trace: Trace) -> FlowCurve:
     edges = np.linspace(begin, end, _CURVE_BINS + 1).astype(np.int64)
     width_s = float(edges[1] - edges[0]) * 1e-9
     times = events.time_ns[first:]
-    expected = np.diff(np.interp(edges, times, np.cumsum(trace.buy_growth + trace.sell_growth)))
-    counted = np.diff(np.searchsorted(times, edges))
+    growth = {1: trace.buy_growth, -1: trace.sell_growth}
     return FlowCurve(
         time_ns=(edges[:-1] + edges[1:]) // 2,
-        counted=counted / width_s,
-        expected=expected / width_s,
+        counted_by_side={
+            side: np.diff(np.searchsorted(times[trace.side == side], edges)) / width_s for side in growth
+        },
+        expected_by_side={
+            side: np.diff(np.interp(edges, times, np.cumsum(values))) / width_s
+            for side, values in growth.items()
+        },
     )
 
 
@@ -500,6 +542,7 @@ def evaluate_hawkes(
         training=parameters,
         held_out=held,
         curve=_flow_curve(events, 0, trace),
+        sample=events,
         iterations=0,
         fit_s=0.0,
         total_s=time.perf_counter() - began,

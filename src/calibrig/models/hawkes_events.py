@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,11 +113,14 @@ class HawkesEvents:
 
     def profile_bins(self, bins: int) -> NDArray[np.intp]:
         """Bin of the time-of-day profile each event lies in, shape (n,)."""
-        s = np.searchsorted(self.sessions[:, 1], self.time_ns, side="right")
-        start = self.profile_sessions[s, 0]
-        span = (self.profile_sessions[s, 1] - start).astype(np.float64)
-        bin_ = ((self.time_ns - start) / span * bins).astype(np.intp)
-        out: NDArray[np.intp] = np.clip(bin_, 0, bins - 1)
+        out = np.zeros(len(self), dtype=np.intp)
+        first = 0
+        for (start, end), last in zip(
+            self.profile_sessions, np.searchsorted(self.time_ns, self.sessions[:, 1]), strict=True
+        ):
+            phase = (self.time_ns[first:last] - start) * (bins / float(end - start))
+            out[first:last] = np.clip(phase.astype(np.intp), 0, bins - 1)
+            first = last
         return out
 
 
@@ -263,15 +267,16 @@ def _checked_sessions(times: Int64Array, sessions: ArrayLike | None) -> Int64Arr
 
 
 def _check_inside(times: Int64Array, spans: Int64Array) -> None:
-    index = np.searchsorted(spans[:, 1], times, side="right")
-    outside = (index >= len(spans)) | (times < spans[np.minimum(index, len(spans) - 1), 0])
-    rows = np.flatnonzero(outside)
-    if len(rows):
+    edges = np.searchsorted(times, spans)
+    counts = edges[:, 1] - edges[:, 0]
+    if counts.sum() != len(times):
+        ends = np.concatenate([[0], edges[:, 1]])
+        starts = np.concatenate([edges[:, 0], [len(times)]])
+        row = int(ends[np.argmax(starts > ends)])
         raise InvalidTicksError(
-            f"time_ns is {times[rows[0]]} at row {rows[0]}, outside every session ({len(rows)} such rows); "
+            f"time_ns is {times[row]} at row {row}, outside every session ({len(times) - counts.sum()} such rows); "
             "cut the events to the sessions or widen them"
         )
-    counts = np.bincount(index, minlength=len(spans))
     if np.any(counts == 0):
         s = int(np.argmin(counts))
         raise InvalidTicksError(
@@ -280,7 +285,10 @@ def _check_inside(times: Int64Array, spans: Int64Array) -> None:
 
 
 def _clock_step(times: Int64Array) -> int:
-    return max(1, int(np.gcd.reduce(np.diff(times))))
+    step = int(np.gcd.reduce(np.diff(times[:1_000])))
+    if step != 1:
+        step = math.gcd(step, int(np.gcd.reduce(np.diff(times))))
+    return max(1, step)
 
 
 def _spread_ties(times: Int64Array, step_ns: int, seed: int) -> tuple[Float64Array | None, float]:

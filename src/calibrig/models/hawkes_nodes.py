@@ -8,6 +8,7 @@ gamma = 2 and r = 2, 1e-10 at r = sqrt 2.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -170,21 +171,33 @@ def exponential_weights(nodes: NodeSet, *, decay: float, points: int = 10) -> Ex
     z = (math.log(decay) - math.log(float(x.min()))) / nodes.log_ratio
     low = min(max(math.floor(z) - points // 2 + 1, 0), len(x) - points)
     t = z - low
-    knots = np.arange(points, dtype=np.float64)
     rows = np.zeros((6, len(x)))
+    basis = _lagrange_basis(points)
+    powers = t ** np.arange(points)
+    first = np.arange(points) * np.concatenate([[0.0], powers[:-1]])
+    second = np.arange(points) * np.concatenate([[0.0], first[:-1]])
+    value = basis @ powers
+    # d/dv = -d/d log delta; the height delta contributes one more factor each time
+    slope = -(basis @ first) / nodes.log_ratio
+    bend = (basis @ second) / nodes.log_ratio**2
+    k = order[low : low + points]
+    rows[0, k] = decay * value
+    rows[1, k] = decay * (slope - value)
+    rows[3, k] = decay * (bend - 2.0 * slope + value)
+    return ExponentialSum(rates=x, rows=rows)
+
+
+@functools.cache
+def _lagrange_basis(points: int) -> Float64Array:
+    """Coefficients, lowest power first, of the Lagrange polynomials on the knots 0 .. points - 1."""
+    knots = np.arange(points, dtype=np.float64)
+    rows = []
     for j in range(points):
         others = np.delete(knots, j)
-        polynomial = np.poly1d(np.atleast_1d(np.poly(others))) / float(np.prod(knots[j] - others))
-        first, second = polynomial.deriv(1)(t), polynomial.deriv(2)(t)
-        value = float(polynomial(t))
-        # d/dv = -d/d log delta; the height delta contributes one more factor each time
-        slope = -float(first) / nodes.log_ratio
-        bend = float(second) / nodes.log_ratio**2
-        k = order[low + j]
-        rows[0, k] = decay * value
-        rows[1, k] = decay * (slope - value)
-        rows[3, k] = decay * (bend - 2.0 * slope + value)
-    return ExponentialSum(rates=x, rows=rows)
+        rows.append(np.atleast_1d(np.poly(others))[::-1] / float(np.prod(knots[j] - others)))
+    basis = np.stack(rows)
+    basis.flags.writeable = False
+    return basis
 
 
 def digamma(x: float) -> float:

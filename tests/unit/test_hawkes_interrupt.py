@@ -1,0 +1,42 @@
+"""Ctrl-C ends a long native pass at once, from inside the kernels."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+import signal, sys, threading, time, os
+import numpy as np
+from calibrig import HawkesParameters
+from calibrig.models.hawkes_events import HawkesEvents
+from calibrig.models.hawkes_likelihood import HawkesLikelihood, precise_nodes, to_search
+
+n = 1_500_000
+times = np.arange(n, dtype=np.int64) * 1_000_000
+side = np.where(np.arange(n) % 2, 1, -1).astype(np.int8)
+spans = np.array([[0, n * 1_000_000]])
+events = HawkesEvents(time_ns=times, offset_ns=None, side=side, sessions=spans, profile_sessions=spans,
+                      resolution_ns=1, tied_share=0.0)
+likelihood = HawkesLikelihood(events, threads=1, isa="baseline")
+p = HawkesParameters(alpha_self=0.3, alpha_cross=0.1, beta=0.5, gamma=2.0, lambda_base=1.0)
+likelihood.prepare(precise_nodes(events, 0.5, 2.0))
+whole = time.thread_time()
+likelihood.evaluate(to_search(p), 2)
+whole = time.thread_time() - whole
+threading.Timer(0.02, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+began = time.thread_time()
+try:
+    likelihood.evaluate(to_search(p), 2)
+except KeyboardInterrupt:
+    print("stopped", time.thread_time() - began, whole)
+"""
+
+
+def test_ctrl_c_stops_inside_a_pass() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=False
+    )
+    word, spent, whole = done.stdout.split()
+    assert word == "stopped", done.stderr
+    assert float(spent) < 0.5 * float(whole)  # CPU time: most of the pass was never done

@@ -206,6 +206,43 @@ def test_lobster_executions_are_signed_by_the_resting_side(tmp_path: Path) -> No
     assert market.sessions.tolist() == [[midnight + 34_200 * 10**9, midnight + 57_600 * 10**9]]
 
 
+# --- Bitstamp, order by order
+
+L3 = """id,timestamp,exchange.timestamp,price,volume,action,direction
+1,1430438400000,1430438400000,236.47,200000000,created,bid
+2,1430438401000,1430438401000,236.50,150000000,created,ask
+3,1430438402000,1430438402000,236.55,300000000,created,ask
+4,1430438403000,1430438403000,236.60,170000000,created,bid
+2,1430438403005,1430438401000,236.50,0,deleted,ask
+4,1430438403010,1430438403000,236.60,20000000,changed,bid
+3,1430438403015,1430438402000,236.55,280000000,changed,ask
+4,1430438403020,1430438403000,236.60,0,deleted,bid
+1,1430438404000,1430438400000,236.47,200000000,deleted,bid
+5,1430438405000,1430438405000,236.40,100000000,created,bid
+"""
+
+
+def test_bitstamp_trades_are_matched_halves_and_quotes_skip_the_trading_order(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text(L3)
+    market = read_market(tmp_path).market
+    # the bid of 1.7 at 236.60 takes 1.5 at 236.50 and 0.2 at 236.55, at the prices of the resting orders
+    assert market.trades.price_ticks.tolist() == [23650, 23655]
+    assert market.trades.side.tolist() == [1, 1]
+    assert market.trades.id.tolist() == [4, 4]
+    assert (market.trades.size_lots * market.instrument.lot_size).tolist() == pytest.approx([1.5, 0.2])
+    assert market.quotes.bid_ticks.tolist() == [23647, 23647, 23640]
+    assert market.quotes.ask_ticks.tolist() == [23650, 23655, 23655]
+    assert market.quotes.ask_lots[-1] * market.instrument.lot_size == pytest.approx(2.8)
+
+
+def test_a_bitstamp_level_whose_end_is_missing_is_dropped(tmp_path: Path) -> None:
+    late = "6,1430438410000,1430438410000,236.60,100000000,created,bid\n7,1430438420000,1430438420000,236.70,1,created,ask\n"
+    (tmp_path / "orders.csv").write_text(L3 + late)
+    reading = read_market(tmp_path)
+    assert any("never told" in text for text in reading.quality.warnings)
+    assert reading.market.quotes.bid_ticks[-1] < reading.market.quotes.ask_ticks[-1]
+
+
 # --- any table
 
 

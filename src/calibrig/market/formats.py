@@ -9,6 +9,7 @@ from typing import Protocol
 from calibrig.errors import FileFormatError
 from calibrig.market.binance_capture import read_binance_capture, recognise_binance_capture
 from calibrig.market.binance_dumps import read_binance_dump, recognise_binance_dump
+from calibrig.market.bitstamp import read_bitstamp, recognise_bitstamp
 from calibrig.market.files import SourceFile
 from calibrig.market.lean import read_lean_equity, recognise_lean_equity
 from calibrig.market.lean_futures import read_lean_futures, recognise_lean_futures
@@ -42,6 +43,7 @@ FORMATS = (
     Format("Binance public dumps", recognise_binance_dump, read_binance_dump),
     Format("Tardis", recognise_tardis, read_tardis),
     Format("LOBSTER", recognise_lobster, read_lobster),
+    Format("Bitstamp L3", recognise_bitstamp, read_bitstamp),
 )
 
 

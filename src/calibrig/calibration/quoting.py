@@ -21,8 +21,10 @@ from calibrig.parameters import AvellanedaStoikovParameters, Evidence, GateResul
 __all__ = ["QuotingFit", "fit_quoting", "prepare_orders"]
 
 MINIMUM_ORDERS_PER_SIDE = 200
+FEWEST_MINUTES = 30
 _RESTRICTING = {
     "volatility_agreement": "volatility_degraded",
+    "volatility_span": "volatility_from_a_short_span",
     "touch_share": "touch_quoting_only",
     "kappa_sides": "one_kappa_for_unequal_sides",
     "reach_shape": "exponential_reach_misfit",
@@ -155,7 +157,7 @@ def fit_quoting(
     inventory_at_limit: float | None = 0.05,
     inventory_half_life_s: float | None = None,
     time_horizon_s: float = 600.0,
-    sample_s: float = 60.0,
+    sample_s: float | None = None,
     interval_s: float = 1.0,
     replicas: int = 400,
     seed: int = 0,
@@ -174,8 +176,9 @@ def fit_quoting(
         Targets of gamma: highest chance of standing at the limit, longest half-life.
     time_horizon_s : float
         Trading window, s.
-    sample_s : float
-        Spacing of the returns behind sigma, s.
+    sample_s : float, optional
+        Spacing of the returns behind sigma, s; default a minute, or where that gives fewer than 30 returns a sixtieth
+        of the span (at least 1 s), which restricts the verdict.
     interval_s : float
         dt of the first-passage form, s.
     replicas, seed : int
@@ -212,7 +215,9 @@ def fit_quoting(
         )
     instrument = market.instrument
     orders, _ = prepare_orders(market)
-    volatility = estimate_volatility(market.quotes, sample_s=sample_s)
+    volatility = estimate_volatility(
+        market.quotes, sample_s=_choose_sample_s(market) if sample_s is None else sample_s
+    )
     arrivals = fit_arrivals(orders, market.quotes, interval_s=interval_s, replicas=replicas, seed=seed)
     if order_size is None:
         order_size = max(int(np.median(orders.size_lots)), 1) * instrument.lot_size
@@ -254,6 +259,11 @@ def fit_quoting(
             insufficient={"orders_per_side": Verdict.TOO_FEW_EVENTS},
         ),
     )
+
+
+def _choose_sample_s(market: MarketData) -> float:
+    span_s = float(np.sum(np.diff(market.sessions, axis=1))) / 1e9
+    return 60.0 if span_s >= 60.0 * FEWEST_MINUTES else max(span_s / 60.0, 1.0)
 
 
 def _propagate_gamma(
@@ -298,6 +308,13 @@ def _judge(
             limit="four estimators within 0.3 of each other, relative",
             passed=not volatility.degraded,
             detail=volatility.detail,
+        ),
+        GateResult(
+            name="volatility_span",
+            value=volatility.samples * volatility.sample_s / 60.0,
+            limit=f">= {FEWEST_MINUTES} minutes, else shorter returns",
+            passed=volatility.samples * volatility.sample_s >= 60.0 * (FEWEST_MINUTES - 1),
+            detail=f"{volatility.samples} returns of {volatility.sample_s:g} s",
         ),
         GateResult(
             name="touch_share",

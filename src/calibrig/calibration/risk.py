@@ -14,7 +14,7 @@ from calibrig.calibration.drawdown import DrawdownQuantile, estimate_quantile, r
 from calibrig.calibration.judging import build_evidence
 from calibrig.calibration.quoting import QuotingFit
 from calibrig.calibration.regimes import RegimeFit, build_thresholds, fit_regimes
-from calibrig.calibration.resampled_days import MinuteRows, assemble_days, collect_minutes, draw_days
+from calibrig.calibration.resampled_days import collect_minutes, draw_days
 from calibrig.calibration.scenarios import SCENARIOS, Scenario, apply_scenario, find_own_events
 from calibrig.engine import replay
 from calibrig.errors import InvalidInputError
@@ -28,7 +28,7 @@ from calibrig.parameters import (
     Verdict,
 )
 
-__all__ = ["FEWEST_RISK_DAYS", "RiskFit", "ScenarioLoss", "fit_risk"]
+__all__ = ["FEWEST_RISK_DAYS", "RiskFit", "ScenarioLoss", "compute_default_budget", "fit_risk"]
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -229,13 +229,14 @@ def fit_risk(
             f"largest_position_lots is {largest} and paths {paths}; give at least 1 lot and 100 paths"
         )
     if loss_budget is None:
-        loss_budget = 0.1 * largest * record.lot_size * record.reference_price
+        loss_budget = compute_default_budget(record, largest_position_lots=largest)
     regimes = fit_regimes(market.quotes, half_life_s=half_life_s, sample_s=sample_s, seed=seed)
     minutes = collect_minutes(market)
     rows, day = draw_days(
         minutes, days=paths, block_minutes=block_minutes, generator=np.random.default_rng(seed)
     )
-    stressed = _stress_days(minutes, (*scenarios, *find_own_events(market.quotes)))
+    events = (*scenarios, *find_own_events(market.quotes))
+    bent = {event.name: apply_scenario(market, event) for event in events}
 
     def parameters(limit: int) -> ParameterSet:
         risk = build_thresholds(
@@ -252,7 +253,12 @@ def fit_risk(
         return estimate_quantile(drawdowns, day, seed=seed)
 
     def stress(limit: int, factor: float) -> dict[str, float]:
-        return _run_scenarios(stressed, parameters(limit), factor, fill_model)
+        losses = {}
+        for event in events:
+            day_ticks = bent[event.name] if factor == 1.0 else apply_scenario(market, event.scaled(factor))
+            run = replay(day_ticks, parameters(limit), fill_model=fill_model, sample_s=86_400.0)
+            losses[event.name] = float(np.max(run.sessions["max_drawdown"], initial=0.0))
+        return losses
 
     candidates = list(dict.fromkeys(max(round(largest * 2.0 ** (-k / 2)), 1) for k in range(_STEPS + 1)))
     by_scenario = _largest(candidates, lambda c: max(stress(c, 1.0).values(), default=0.0) <= loss_budget)
@@ -289,6 +295,22 @@ def fit_risk(
     )
 
 
+def compute_default_budget(
+    quoting: AvellanedaStoikovParameters, *, largest_position_lots: int | None = None
+) -> float:
+    """Return a tenth of the value of the largest candidate position (10 orders), price units.
+
+    Examples
+    --------
+    >>> compute_default_budget(AvellanedaStoikovParameters(gamma=0.1, sigma=0.5, kappa=1.5,
+    ...     time_horizon_seconds=600.0, arrival_rate=1.0, reference_price=100.0, tick_size=0.01, lot_size=1.0))
+    100.0
+    """
+    if largest_position_lots is None:
+        largest_position_lots = 10 * max(round(quoting.order_size / quoting.lot_size), 1)
+    return 0.1 * largest_position_lots * quoting.lot_size * quoting.reference_price
+
+
 def _largest(candidates: list[int], holds: Callable[[int], bool]) -> int:
     """Largest candidate that holds, by bisection over the descending list; 0 where none does."""
     if holds(candidates[0]):
@@ -298,24 +320,6 @@ def _largest(candidates: list[int], holds: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(candidates[middle]) else (middle, high)
     return candidates[high] if high < len(candidates) else 0
-
-
-def _stress_days(minutes: MinuteRows, scenarios: Sequence[Scenario]) -> list[tuple[Scenario, MarketData]]:
-    """The last real day on the minute grid, beside each scenario."""
-    last = np.flatnonzero(minutes.day == minutes.day.max())
-    calm = assemble_days(minutes, last[None, :])
-    return [(scenario, calm) for scenario in scenarios]
-
-
-def _run_scenarios(
-    stressed: list[tuple[Scenario, MarketData]], parameters: ParameterSet, factor: float, fill_model: str
-) -> dict[str, float]:
-    losses = {}
-    for scenario, calm in stressed:
-        bent = apply_scenario(calm, scenario.scaled(factor))
-        run = replay(bent, parameters, fill_model=fill_model, sample_s=86_400.0)
-        losses[scenario.name] = float(np.max(run.sessions["max_drawdown"], initial=0.0))
-    return losses
 
 
 def _sweep(stress: Callable[[float], dict[str, float]]) -> tuple[ScenarioLoss, ...]:

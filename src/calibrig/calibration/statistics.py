@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import rankdata
 
 from calibrig.errors import InvalidInputError
 
@@ -235,21 +234,22 @@ def compute_overfitting_probability(
     sums = np.array([results[p].sum(axis=0) for p in parts])
     squares = np.array([(results[p] ** 2).sum(axis=0) for p in parts])
     sizes = np.array([len(p) for p in parts], dtype=np.float64)
-    poor = splits = 0.0
-    for chosen in itertools.combinations(range(blocks), blocks // 2):
-        inside = np.zeros(blocks, dtype=bool)
-        inside[list(chosen)] = True
-        trained = _ratios(sums[inside], squares[inside], sizes[inside])
-        tested = _ratios(sums[~inside], squares[~inside], sizes[~inside])
-        rank = float(rankdata(tested)[int(np.argmax(trained))]) / (variants + 1.0)
-        poor += rank <= 0.5
-        splits += 1
-    return OverfittingProbability(probability=poor / splits, splits=int(splits), blocks=blocks)
+    inside = np.zeros((math.comb(blocks, blocks // 2), blocks))
+    for row, chosen in enumerate(itertools.combinations(range(blocks), blocks // 2)):
+        inside[row, list(chosen)] = 1.0
+    trained = _ratios(inside @ sums, inside @ squares, inside @ sizes)
+    outside = 1.0 - inside
+    tested = _ratios(outside @ sums, outside @ squares, outside @ sizes)
+    picked = np.take_along_axis(tested, np.argmax(trained, axis=1)[:, None], axis=1)
+    below = np.sum(tested < picked, axis=1) + 0.5 * (np.sum(tested == picked, axis=1) - 1)
+    rank = (below + 1.0) / (variants + 1.0)
+    return OverfittingProbability(probability=float(np.mean(rank <= 0.5)), splits=len(inside), blocks=blocks)
 
 
 def _ratios(sums: Float64Array, squares: Float64Array, sizes: Float64Array) -> Float64Array:
-    total = sizes.sum()
-    mean = sums.sum(axis=0) / total
-    variance = (squares.sum(axis=0) - total * mean**2) / (total - 1.0)
+    """Sharpe ratio of each split and variant; rows are splits."""
+    total = sizes[:, None]
+    mean = sums / total
+    variance = (squares - total * mean**2) / (total - 1.0)
     ratios: Float64Array = mean / np.sqrt(np.maximum(variance, 1e-300))
     return ratios

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,7 @@ def judge_profit(
     scenarios: Mapping[str, float] | None = None,
     loss_budget: float | None = None,
     reconciled: bool = False,
+    selection: Literal["result", "rule"] = "result",
     periods_per_year: float = 252.0,
     seed: int = 0,
 ) -> ProfitEvidence:
@@ -99,6 +101,9 @@ def judge_profit(
         What may be lost, price units; above 0.
     reconciled : bool
         Whether the fill model has been measured against own fills.
+    selection : {"result", "rule"}
+        How the deployed variant was picked. PBO judges a choice by results; where a rule made it (an inventory
+        target), PBO is shown but has no say: among equally good variants it is near one half by construction.
     periods_per_year : float
         252, or 365 where every day trades.
     seed : int
@@ -148,7 +153,7 @@ def judge_profit(
             None if bound is None else bound > 0.0,
             "stationary block bootstrap: dependent days are allowed",
         ),
-        _overfitting_gate(overfitting),
+        _overfitting_gate(overfitting, selection),
         *_condition_gates(conditions),
         *_budget_gates(drawdown, scenarios, loss_budget),
         _gate(
@@ -212,11 +217,14 @@ def _overfit(variants: Float64Array | None) -> OverfittingProbability | None:
     return compute_overfitting_probability(variants)
 
 
-def _overfitting_gate(found: OverfittingProbability | None) -> GateResult:
+def _overfitting_gate(found: OverfittingProbability | None, selection: str) -> GateResult:
     if found is None:
         detail = "CSCV needs 2 variants and 8 days"
         return _gate("overfitting_probability", None, "<= 0.2", None, detail)
     detail = f"{found.splits} splits of {found.blocks} blocks"
+    if selection == "rule":
+        detail += "; shown only: the variant was picked by a rule, not by results"
+        return _gate("overfitting_probability", found.probability, "<= 0.2", None, detail)
     return _gate("overfitting_probability", found.probability, "<= 0.2", found.probability <= 0.2, detail)
 
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "market_book.hpp"
 #include "market_csv.hpp"
 
 namespace calibrig::market {
@@ -32,13 +33,15 @@ struct Capture {
     std::vector<std::int64_t> quote_local, quote_event, quote_time, quote_id;
     std::vector<std::int64_t> quote_bid, quote_bid_size, quote_ask, quote_ask_size, quote_symbol, quote_line;
     std::vector<std::int64_t> depth_local, depth_event, depth_first, depth_last, depth_previous, depth_symbol;
+    std::int64_t uncrossed = 0;  // levels dropped because their end was never told
     std::int64_t lines = 0, bad = 0, line = 0, levels = 0, snapshots = 0, others = 0, off_market = 0;
     std::string reason;
 };
 
 class CaptureReader {
 public:
-    explicit CaptureReader(Capture& out) : out_(out) {}
+    // build_book: where a stream of depth updates is all there is, its best levels become the quotes.
+    explicit CaptureReader(Capture& out, bool build_book = false) : out_(out), build_book_(build_book) {}
 
     void read(const char* text, std::int64_t size, bool skip_bad) {
         const char* const stop = text + size;
@@ -143,7 +146,7 @@ private:
     }
 
     // [["price","size"], ...]
-    bool levels(const char*& p, const char* end) {
+    bool levels(const char*& p, const char* end, bool bid) {
         ++p;
         for (;;) {
             blank(p, end);
@@ -171,6 +174,7 @@ private:
             if (!number(size, size_value, kCaptureDecimals, "has a depth size that is not a number")) return false;
             level_prices_.push_back(price_value);
             level_sizes_.push_back(size_value);
+            level_bids_.push_back(bid);
         }
     }
 
@@ -198,9 +202,12 @@ private:
                 if (!object(p, end, event, 1)) return false;
             } else if (*p == '[' && (key == "b" || key == "a" || key == "bids" || key == "asks")) {
                 event.book = true;
-                if (!levels(p, end)) return false;
+                if (!levels(p, end, key[0] == 'b')) return false;
             } else {
-                if (key == "lastUpdateId") event.snapshot = true;
+                if (key == "lastUpdateId") {
+                    event.snapshot = true;
+                    last_update_at_ = p;
+                }
                 std::string_view none;
                 std::string_view& value = slot(event, key, none);
                 if (*p == '"') {
@@ -238,17 +245,18 @@ private:
         Event event;
         level_prices_.clear();
         level_sizes_.clear();
+        level_bids_.clear();
         if (!object(p, end, event, 0)) return false;
         blank(p, end);
         if (p != end) return fail("has text after the JSON object");
         if (event.snapshot) {
             ++out_.snapshots;
-            return true;
+            return build_book_ ? snapshot(end) : true;
         }
         std::int64_t event_time = -1, time = -1;
         if (!optional_time(event.E, event_time) || !optional_time(event.T, time)) return false;
         if (event.e == "trade" || event.e == "aggTrade") return trade(event, local, event_time, time);
-        if (event.e == "depthUpdate") return depth(event, local, event_time);
+        if (event.e == "depthUpdate") return depth(event, local, event_time, time);
         if (!event.book && (event.e == "bookTicker" || (event.e.empty() && !event.B.empty() && !event.A.empty())))
             return quote(event, local, event_time, time);
         ++out_.others;
@@ -310,7 +318,7 @@ private:
         return true;
     }
 
-    bool depth(const Event& event, std::int64_t local, std::int64_t event_time) {
+    bool depth(const Event& event, std::int64_t local, std::int64_t event_time, std::int64_t time) {
         std::int64_t first = 0, last = 0, previous = -1;
         if (!number(event.U, first, 0, "has a first update id (U) that is not a number")) return false;
         if (!number(event.u, last, 0, "has a last update id (u) that is not a number")) return false;
@@ -328,11 +336,74 @@ private:
         out_.depth_last.push_back(last);
         out_.depth_previous.push_back(previous);
         out_.depth_symbol.push_back(symbol);
+        if (build_book_) book_quote(symbol, local, event_time, time, last);
+        return true;
+    }
+
+    struct Book {
+        LevelBook levels;
+        LevelBook::Best best;
+        std::int64_t last = -1;
+    };
+
+    Book& book_of(std::int64_t symbol) {
+        while (books_.size() <= static_cast<std::size_t>(symbol)) books_.emplace_back();
+        return books_[static_cast<std::size_t>(symbol)];
+    }
+
+    void apply(Book& book, std::int64_t update) {
+        for (std::size_t i = 0; i < level_prices_.size(); ++i) {
+            if (level_bids_[i])
+                book.levels.set_bid(level_prices_[i], level_sizes_[i], update);
+            else
+                book.levels.set_ask(level_prices_[i], level_sizes_[i], update);
+        }
+    }
+
+    void book_quote(std::int64_t symbol, std::int64_t local, std::int64_t event_time, std::int64_t time, std::int64_t last) {
+        Book& book = book_of(symbol);
+        if (last <= book.last) return;
+        book.last = last;
+        apply(book, last);
+        out_.uncrossed += book.levels.uncross();
+        const LevelBook::Best best = book.levels.best();
+        if (best == book.best || best.bid == 0 || best.ask == 0) return;
+        book.best = best;
+        out_.quote_local.push_back(local);
+        out_.quote_event.push_back(event_time);
+        out_.quote_time.push_back(time);
+        out_.quote_id.push_back(last);
+        out_.quote_bid.push_back(best.bid);
+        out_.quote_bid_size.push_back(best.bid_size);
+        out_.quote_ask.push_back(best.ask);
+        out_.quote_ask_size.push_back(best.ask_size);
+        out_.quote_symbol.push_back(symbol);
+        out_.quote_line.push_back(line_);
+    }
+
+    // A REST snapshot names no symbol: it is taken where the capture holds one. A later one starts the book anew, one
+    // older than what is known is left out.
+    bool snapshot(const char* end) {
+        const char* p = last_update_at_;
+        while (p != end && static_cast<unsigned>(*p - '0') <= 9U) ++p;
+        std::int64_t update = 0;
+        if (parse_decimal(last_update_at_, p, 0, update) != Fault::none) return fail("has a lastUpdateId that is not a number");
+        if (out_.symbols.size() > 1) return true;
+        Book& book = book_of(0);
+        if (update < book.last) return true;
+        book.levels.clear();
+        book.last = update;
+        apply(book, update);
+        out_.uncrossed += book.levels.uncross();
         return true;
     }
 
     Capture& out_;
+    bool build_book_;
+    std::vector<Book> books_;
+    const char* last_update_at_ = nullptr;
     std::vector<std::int64_t> level_prices_, level_sizes_;
+    std::vector<bool> level_bids_;
     std::int64_t line_ = 0;
     const char* reason_ = nullptr;
 };

@@ -9,6 +9,7 @@
 
 #include "bind.hpp"
 #include "market.hpp"
+#include "market_book.hpp"
 #include "market_capture.hpp"
 #include "market_csv.hpp"
 
@@ -68,11 +69,11 @@ nb::tuple parse_table(nb::bytes text, const std::vector<int>& kinds, const std::
     return nb::make_tuple(out, info);
 }
 
-nb::dict parse_capture(nb::bytes text, bool skip_bad) {
+nb::dict parse_capture(nb::bytes text, bool skip_bad, bool build_book) {
     market::Capture c;
     {
         const nb::gil_scoped_release release;
-        market::CaptureReader(c).read(text.c_str(), static_cast<std::int64_t>(text.size()), skip_bad);
+        market::CaptureReader(c, build_book).read(text.c_str(), static_cast<std::int64_t>(text.size()), skip_bad);
     }
     nb::dict out, trades, quotes, depth;
     out["lines"] = c.lines;
@@ -80,6 +81,7 @@ nb::dict parse_capture(nb::bytes text, bool skip_bad) {
     out["line"] = c.line;
     out["reason"] = nb::bytes(c.reason.data(), c.reason.size());
     out["levels"] = c.levels;
+    out["uncrossed"] = c.uncrossed;
     out["snapshots"] = c.snapshots;
     out["others"] = c.others;
     out["off_market"] = c.off_market;
@@ -122,6 +124,26 @@ nb::dict parse_capture(nb::bytes text, bool skip_bad) {
     return out;
 }
 
+nb::tuple best_of_updates(Int64Column time, Int64Column message, Int64Column snapshot, Int64Column is_bid,
+                          Int64Column price, Int64Column size) {
+    const std::size_t n = time.shape(0);
+    for (const auto& column : {message, snapshot, is_bid, price, size})
+        if (column.shape(0) != n) throw nb::value_error("best_of_updates: give columns of equal length");
+    std::unique_ptr<std::int64_t[]> out[5];
+    for (auto& column : out) column.reset(new std::int64_t[n]);
+    market::BestReport report;
+    {
+        const nb::gil_scoped_release release;
+        for (std::size_t i = 0; i < n; ++i) out[0][i] = time.data()[i];
+        report = market::best_of_updates(out[0].get(), message.data(), snapshot.data(), is_bid.data(), price.data(),
+                                         size.data(), static_cast<std::int64_t>(n), out[1].get(), out[2].get(),
+                                         out[3].get(), out[4].get());
+    }
+    nb::list columns;
+    for (auto& column : out) columns.append(own(std::move(column), static_cast<std::size_t>(report.kept)));
+    return nb::make_tuple(columns, report.uncrossed);
+}
+
 nb::dict carry_quotes(Int64Column time, Int64Column bid, Int64Column bid_size, Int64Column ask, Int64Column ask_size,
                       Int64Column suspicious) {
     const std::size_t n = time.shape(0);
@@ -152,7 +174,10 @@ void market(nanobind::module_ m) {
           nb::arg("delimiter") = ",", nb::arg("skip_bad") = false,
           "Read delimited text into int64 columns; returns (columns, report).");
     m.def("parse_capture", &parse_capture, nb::arg("text"), nb::arg("skip_bad") = false,
-          "Read a raw websocket capture into columns.");
+          nb::arg("build_book") = false, "Read a raw websocket capture into columns.");
+    m.def("best_of_updates", &best_of_updates, nb::arg("time"), nb::arg("message"), nb::arg("snapshot"),
+          nb::arg("is_bid"), nb::arg("price"), nb::arg("size"),
+          "Build a book from level updates; returns (time, bid, bid size, ask, ask size) and the stale levels dropped.");
     m.def("carry_quotes", &carry_quotes, nb::arg("time"), nb::arg("bid"), nb::arg("bid_size"), nb::arg("ask"),
           nb::arg("ask_size"), nb::arg("suspicious"),
           "Carry one-sided updates forward, in place; returns how many states were kept and why the rest was not.");

@@ -59,6 +59,16 @@ SEEDS: dict[str, tuple[str, str]] = {
         "deribit,B,1585699200000000,1585699200004000,a1,buy,6400.5,1e2\n"
         "deribit,B,1585699201000000,1585699201004000,a2,sell,6400,30.5\n",
     ),
+    "book updates": (
+        "b.csv",
+        "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount\n"
+        "x,Y,1585699200000000,1585699200000005,true,bid,100,1\nx,Y,1585699200000000,1585699200000005,true,ask,101,2\n"
+        "x,Y,1585699201000000,1585699201000005,false,bid,100.5,3\n",
+    ),
+    "depth only": (
+        "depth.txt",
+        "".join(line + "\n" for line in CAPTURE.splitlines() if "bookTicker" not in line),
+    ),
     "bitstamp": (
         "orders.csv",
         "id,timestamp,exchange.timestamp,price,volume,action,direction\n"

@@ -8,6 +8,7 @@ import hashlib
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -182,6 +183,35 @@ def test_tardis_book_snapshot_gives_the_best_level(tmp_path: Path) -> None:
     )
 
 
+def test_tardis_book_updates_become_best_quotes(tmp_path: Path) -> None:
+    rows = [  # local time in s, snapshot, side, price, amount
+        (0, "true", "bid", 100, 1), (0, "true", "bid", 99, 2), (0, "true", "ask", 101, 3), (0, "true", "ask", 102, 4),
+        (1, "false", "bid", 100, 0),  # the best bid goes
+        (2, "false", "ask", 101, 0), (2, "false", "ask", 100, 5),  # one message
+        (3, "false", "bid", 98, 7),  # nothing at the best
+        (4, "false", "bid", 101, 6),  # crosses the ask of 100 set before: that one is stale
+        (5, "true", "bid", 50, 1), (5, "true", "ask", 60, 1),  # starts anew
+    ]  # fmt: skip
+    start = 1_585_699_200_000_000
+    (tmp_path / "b.csv").write_text(
+        "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount\n"
+        + "".join(
+            f"x,Y,{start + s * 10**6},{start + s * 10**6 + 5},{c},{d},{p},{a}\n" for s, c, d, p, a in rows
+        )
+    )
+    reading = read_market(tmp_path)
+    quotes = reading.market.quotes
+    table = np.column_stack((quotes.bid_ticks, quotes.bid_lots, quotes.ask_ticks, quotes.ask_lots))
+    assert table.tolist() == [
+        [100, 1, 101, 3],
+        [99, 2, 101, 3],
+        [99, 2, 100, 5],
+        [101, 6, 102, 4],
+        [50, 1, 60, 1],
+    ]
+    assert any("1 book level(s)" in text for text in reading.quality.warnings)
+
+
 # --- LOBSTER
 
 NAME = "AAPL_2012-06-21_34200000_57600000_{}_1.csv"
@@ -312,7 +342,7 @@ REFUSED: list[tuple[str, str, type[CalibrigError], str]] = [
     ("BTCUSDT-trades-2024-01-01.csv", UM_TRADES.replace("1704067200000", "17"), FileFormatError, "a time reads as 1970"),
     ("BTCUSDT-trades-2024-01-01.csv", UM_TRADES.replace("100.1,", "1OO.1,"), FileFormatError, "row 2 field 'price' .'1OO.1'. is not a number"),
     ("x.csv", TARDIS_TRADES.replace("6400,", "64x00,"), FileFormatError, "row 3 field 'price'"),
-    ("x.csv", "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount\nx,Y,1,1,true,bid,1,1\n", FileFormatError, "book_snapshot_N are read"),
+    ("x.csv", "exchange,symbol,timestamp,local_timestamp,type,strike\nx,Y,1,1,call,1\n", FileFormatError, "incremental_book_L2 are read"),
     (NAME.format("message"), MESSAGES.replace("34200.025551909", "34199.0"), FileFormatError, "row 2 goes back in time"),
     (NAME.format("orderbook"), BOOK, FileFormatError, "has no message file beside it"),
     ("20131399_trade.csv", "34201000,100100,300,P,1,0\n", FileFormatError, "20131399 is not a day"),

@@ -151,6 +151,49 @@ def test_capture_in_exchange_time_with_inferred_grid(tmp_path: Path) -> None:
     assert reading.quality.signed_by["source"] == 1.0
 
 
+def test_capture_without_best_quotes_builds_them_from_depth(tmp_path: Path) -> None:
+    def depth(i: int, ms: int, bids: list[list[str]], asks: list[list[str]]) -> str:
+        data = {
+            "e": "depthUpdate",
+            "E": ms,
+            "T": ms,
+            "s": "BTCUSDT",
+            "U": i,
+            "u": i,
+            "pu": i - 1,
+            "b": bids,
+            "a": asks,
+        }
+        return f"{(ms + 2) * 1_000_000} " + json.dumps({"stream": "btcusdt@depth@0ms", "data": data})
+
+    base = 1_700_000_000_000
+    snapshot = {
+        "lastUpdateId": 10,
+        "bids": [["100.0", "1"], ["99.9", "2"]],
+        "asks": [["100.2", "3"], ["100.3", "4"]],
+    }
+    lines = [
+        f"{base * 1_000_000} " + json.dumps(snapshot),
+        depth(10, base, [["150.0", "9"]], []),  # part of the snapshot already
+        depth(11, base + 10, [["100.1", "5"]], []),
+        depth(12, base + 20, [], [["100.2", "0"]]),
+        depth(13, base + 30, [["90.0", "5"]], []),
+        depth(
+            15, base + 40, [["100.3", "6"]], []
+        ),  # 14 is missing: the ask of 100.3 is stale and there is no other
+        depth(16, base + 50, [], [["100.4", "7"]]),
+    ]
+    path = tmp_path / "c.txt"
+    path.write_text("\n".join(lines))
+    reading = read_market(path, tick_size=0.1, lot_size=1.0)
+    quotes = reading.market.quotes
+    assert quotes.bid_ticks.tolist() == [1001, 1001, 1003]
+    assert quotes.ask_ticks.tolist() == [1002, 1003, 1004]
+    assert quotes.ask_lots.tolist() == [3, 4, 7]
+    assert any("from a snapshot (1 stale levels dropped)" in text for text in reading.quality.warnings)
+    assert any("1 break(s) in the sequence of depth" in text for text in reading.quality.warnings)
+
+
 def bad(tmp_path: Path, case: str) -> Path:
     capture = capture_lines()
     if case == "missing":

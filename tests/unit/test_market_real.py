@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,17 @@ def test_binance_captures(name: str, trades: int, quotes: int, tick: float) -> N
     assert local is not None
     assert np.median(local - market.trades.time_ns) < 20e6
     assert 300 < (quality.end_ns - quality.start_ns) / 1e9 < 400
+
+
+@pytest.mark.parametrize("name", ["usdm_btcusdt", "spot_btcusdt"])
+def test_a_book_built_from_depth_agrees_with_the_streamed_best_quotes(name: str, tmp_path: Path) -> None:
+    path = DATA / "binance_capture_2024" / f"{name}_20240808.gz"
+    with gzip.open(path) as stream:
+        (tmp_path / "c.txt").write_bytes(b"".join(line for line in stream if b"@bookTicker" not in line))
+    built, streamed = read_market(tmp_path).market.quotes, read_market(path).market.quotes
+    grid = np.arange(streamed.time_ns[0] + 5 * 10**9, streamed.time_ns[-1], 10**8)
+    mids = [q.mid_ticks()[np.searchsorted(q.time_ns, grid, side="right") - 1] for q in (built, streamed)]
+    assert np.mean(mids[0] == mids[1]) > 0.9  # depth comes every 30 to 100 ms, best quotes at once
 
 
 def test_trades_alone_are_signed_by_the_tick_rule() -> None:

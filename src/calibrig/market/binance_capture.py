@@ -32,9 +32,13 @@ def read_binance_capture(source: SourceFile, text: bytes, *, skip_bad_rows: bool
 
     The local clock's offset is taken out by the lower envelope of (receive time - exchange time) over windows of
     10 s, so that the fastest message of each window has latency zero. Where a stream carries no exchange time
-    (spot ``bookTicker``) the corrected receive time stands for it.
+    (spot ``bookTicker``) the corrected receive time stands for it. Without a ``bookTicker`` stream the best quotes
+    are built from the depth updates, and a warning says so.
     """
     parsed = _native.parse_capture(text, skip_bad_rows)
+    from_depth = len(parsed["quotes"]["id"]) == 0 and len(parsed["depth"]["last"]) > 0
+    if from_depth:
+        parsed = _native.parse_capture(text, skip_bad_rows, True)
     if parsed["bad"] and (not skip_bad_rows or parsed["bad"] * 2 > parsed["lines"]):
         reason = parsed["reason"].decode("utf-8", "replace")
         raise FileFormatError(
@@ -46,7 +50,21 @@ def read_binance_capture(source: SourceFile, text: bytes, *, skip_bad_rows: bool
             f"{source.label} holds no trade, bookTicker or depth message; record the streams <symbol>@trade and "
             "<symbol>@bookTicker"
         )
-    return [_make_ticks(source, parsed, index) for index in range(len(parsed["symbols"]))]
+    found = [_make_ticks(source, parsed, index) for index in range(len(parsed["symbols"]))]
+    if from_depth:
+        for ticks in found:
+            ticks.warnings.append(_describe_book(parsed))
+    return found
+
+
+def _describe_book(parsed: dict[str, Any]) -> str:
+    start = (
+        "a snapshot" if parsed["snapshots"] and len(parsed["symbols"]) == 1 else "an empty book, no snapshot"
+    )
+    return (
+        f"there is no bookTicker stream: best quotes are built from depth updates, starting from {start} "
+        f"({parsed['uncrossed']:,} stale levels dropped)"
+    )
 
 
 def scale_to_ns(times: Int64Array) -> tuple[Int64Array, int, str]:

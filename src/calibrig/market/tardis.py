@@ -1,4 +1,4 @@
-"""Tardis CSV files: trades, quotes and book snapshots, one venue and symbol per file, microseconds UTC."""
+"""Tardis CSV files: trades, quotes, book snapshots and book updates, one venue and symbol per file, microseconds UTC."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from calibrig._native import market as _native  # noqa: TID251
 from calibrig.errors import FileFormatError
 from calibrig.market.binance_capture import scale_to_ns
 from calibrig.market.files import SourceFile
@@ -31,6 +32,7 @@ _DECIMALS = 8
 _START = ["exchange", "symbol", "timestamp", "local_timestamp"]
 _TRADES = ("side", "price", "amount")
 _QUOTES = ("bid_price", "bid_amount", "ask_price", "ask_amount")
+_UPDATES = ("is_snapshot", "side", "price", "amount")
 _SNAPSHOT = ("bids[0].price", "bids[0].amount", "asks[0].price", "asks[0].amount")
 
 
@@ -41,13 +43,13 @@ def recognise_tardis(source: SourceFile, first_line: str) -> bool:
 
 
 def read_tardis(source: SourceFile, text: bytes, *, skip_bad_rows: bool = False) -> list[RawTicks]:
-    """Read one file; each UTC day in it is a session. Of a book snapshot the best level is kept."""
+    """Read one file; each UTC day in it is a session. Of books the best levels are kept."""
     header, body, first_line = split_header(text)
-    wanted = next((w for w in (_TRADES, _QUOTES, _SNAPSHOT) if set(w) <= set(header)), None)
-    if wanted is None or "is_snapshot" in header:
+    wanted = next((w for w in (_UPDATES, _TRADES, _QUOTES, _SNAPSHOT) if set(w) <= set(header)), None)
+    if wanted is None:
         raise FileFormatError(
-            f"{source.label} row 1: of Tardis files trades, quotes and book_snapshot_N are read; these columns are "
-            f"{', '.join(header[4:10])}; fetch quotes for the best bid and ask"
+            f"{source.label} row 1: of Tardis files trades, quotes, book_snapshot_N and incremental_book_L2 are read; "
+            f"these columns are {', '.join(header[4:10])}; fetch one of those"
         )
     columns = [_make_column(name, wanted) for name in header]
     arrays, counts = parse_table(source, body, columns, skip_bad_rows=skip_bad_rows, first_line=first_line)
@@ -77,7 +79,9 @@ def read_tardis(source: SourceFile, text: bytes, *, skip_bad_rows: bool = False)
         counts=counts,
     )
     values = [named[name] for name in wanted]
-    if wanted is _TRADES:
+    if wanted is _UPDATES:
+        ticks.quotes = _build_quotes(time_ns, local_ns, values, ticks)
+    elif wanted is _TRADES:
         ticks.trades = _make_trades(time_ns, local_ns, values, counts)
     else:
         ticks.quotes = _make_quotes(time_ns, values, counts)
@@ -89,7 +93,7 @@ def _make_column(name: str, wanted: tuple[str, ...]) -> Column:
         return Column(name, INTEGER)
     if name not in wanted:
         return Column(name, SKIP)
-    return Column(name, WORD) if name == "side" else Column(name, ROUNDED, _DECIMALS)
+    return Column(name, WORD) if name in {"side", "is_snapshot"} else Column(name, ROUNDED, _DECIMALS)
 
 
 def _make_trades(
@@ -107,6 +111,21 @@ def _make_trades(
         side=side[good],
         local_time_ns=local_ns[good],
     )
+
+
+def _build_quotes(
+    time_ns: Int64Array, local_ns: Int64Array, values: list[Int64Array], ticks: RawTicks
+) -> RawQuotes:
+    """Best quotes after each message (rows of one receive time); the book starts with the file's snapshot."""
+    snapshot, word, price, size = values
+    is_bid = (word == parse_word("bid")).astype(np.int64)
+    shot = (snapshot == parse_word("true")).astype(np.int64)
+    (time, bid, bid_size, ask, ask_size), stale = _native.best_of_updates(
+        time_ns, local_ns, shot, is_bid, price, size
+    )
+    if stale:
+        ticks.warnings.append(f"{stale:,} book level(s) whose end was never told are left out")
+    return RawQuotes(time_ns=time, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
 
 
 def _make_quotes(time_ns: Int64Array, values: list[Int64Array], counts: Counter[str]) -> RawQuotes:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from calibrig.operations import run_demo
 
-outcome = run_demo(Path("demo"), seed=7, sessions=3, session_s=3_600.0)
+outcome = run_demo(Path("demo"), seed=7, sessions=3, session_s=3_600.0, paths=200)
 print(outcome.verdict, "-", outcome.reason)
 for row in outcome.result["parameters"]:
     if row["z"] is not None:

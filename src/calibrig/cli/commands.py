@@ -19,12 +19,12 @@ class Command(NamedTuple):
 
 # One line per command group; the order is the order of `calibrig --help`.
 COMMANDS: dict[str, Command] = {
-    "store": Command("calibrig.cli.store", "Versions of parameters: read, change, verify, carry over."),
     "demo": Command("calibrig.cli.demo", "The whole product on a simulated market with known truth."),
     "run": Command("calibrig.cli.run", "The whole product on your ticks."),
+    "store": Command("calibrig.cli.store", "Versions of parameters: read, change, verify, carry over."),
     "bridge": Command("calibrig.cli.bridge", "Inference in software or on a card: measure, watch, validate."),
-    "prove": Command("calibrig.cli.prove", "Campaigns of faults: every answer checked, every figure shown."),
     "doctor": Command("calibrig.cli.doctor", "What this machine offers, what that means, what to change."),
+    "prove": Command("calibrig.cli.prove", "Campaigns of faults: every answer checked, every figure shown."),
     "config": Command("calibrig.cli.config", "What this installation is and which settings it uses."),
 }
 

@@ -20,6 +20,12 @@ def command(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for report.html, result.json and the store.")
     ] = Path("calibrig-demo"),
+    paths: Annotated[
+        int,
+        typer.Option(
+            "--paths", min=100, help="Resampled days behind the position limit; 100000 make it final."
+        ),
+    ] = 1_000,
     json: JsonOption = False,
 ) -> int:
     """Run the whole product on a simulated market with known truth.
@@ -31,7 +37,7 @@ def command(
     from calibrig.operations import DEMO_STAGES, run_demo
 
     with StageProgress(total=DEMO_STAGES) as progress:
-        outcome = run_demo(out, seed=seed, listener=progress)
+        outcome = run_demo(out, seed=seed, paths=paths, listener=progress)
     if json:
         print_json(outcome.to_dict())
     else:

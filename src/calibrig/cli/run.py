@@ -39,6 +39,12 @@ def command(
         str, typer.Option("--override", help="Store models whose gates failed: who decided it, and why.")
     ] = "",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every bootstrap.")] = 7,
+    paths: Annotated[
+        int,
+        typer.Option(
+            "--paths", min=100, help="Resampled days behind the position limit; 100000 make it final."
+        ),
+    ] = 1_000,
     json: JsonOption = False,
 ) -> int:
     """Run the whole product on real ticks: quality, four fits, gates, store, replay, report.
@@ -59,6 +65,7 @@ def command(
             skip_bad_rows=skip_bad_rows,
             override=override,
             seed=seed,
+            paths=paths,
             listener=progress,
         )
     if json:

@@ -51,11 +51,11 @@ class Fitted:
 
 
 def fit_models(
-    training: MarketData, *, listener: Listener, seed: int, horizon_s: float = 1.0
+    training: MarketData, *, listener: Listener, seed: int, horizon_s: float = 1.0, paths: int = 1_000
 ) -> dict[str, Fitted]:
     """Fit Hawkes, quoting, risk and signal to ``training``; risk needs quoting, signal uses Hawkes where there is one.
 
-    ``horizon_s`` is how far ahead the signal looks.
+    ``horizon_s`` is how far ahead the signal looks, ``paths`` how many resampled days stand behind the position limit.
     """
     fitted: dict[str, Fitted] = {}
 
@@ -74,7 +74,7 @@ def fit_models(
         fitted["risk"] = Fitted(kind="risk", verdict=fitted["quoting"].verdict, reason=reason)
         listener.advance("fit risk", reason)
     else:
-        run("risk", lambda: _fit_risk(training, quoting, spacing, seed))
+        run("risk", lambda: _fit_risk(training, quoting, spacing, seed, paths))
     run(
         "signal",
         lambda: fit_signal(training, hawkes=fitted["hawkes"].parameters, horizon_s=horizon_s, seed=seed),
@@ -118,8 +118,15 @@ def choose_spacing(market: MarketData) -> Spacing:
     )
 
 
-def _fit_risk(training: MarketData, quoting: Any, spacing: Spacing, seed: int) -> Fit:
-    return fit_risk(training, quoting, half_life_s=spacing.half_life_s, sample_s=spacing.regime_s, seed=seed)
+def _fit_risk(training: MarketData, quoting: Any, spacing: Spacing, seed: int, paths: int) -> Fit:
+    return fit_risk(
+        training,
+        quoting,
+        half_life_s=spacing.half_life_s,
+        sample_s=spacing.regime_s,
+        paths=paths,
+        seed=seed,
+    )
 
 
 def select_signed(market: MarketData) -> Trades:

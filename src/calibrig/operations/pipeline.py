@@ -37,6 +37,7 @@ def run_demo(
     seed: int = 7,
     sessions: int = 5,
     session_s: float = 7_200.0,
+    paths: int = 1_000,
     listener: Listener | None = None,
 ) -> Outcome:
     """Run the whole product on a simulated market and compare every parameter with its truth.
@@ -49,6 +50,8 @@ def run_demo(
         Seed of the market and of every bootstrap.
     sessions, session_s : int, float
         Size of the market; the last session is replayed.
+    paths : int
+        Resampled days behind the position limit; below 100,000 it is preliminary.
     listener : Listener, optional
         Told about every stage.
 
@@ -61,13 +64,13 @@ def run_demo(
     --------
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
-    >>> outcome = run_demo(folder.name, seed=3, sessions=3, session_s=1_800.0)
+    >>> outcome = run_demo(folder.name, seed=3, sessions=3, session_s=1_800.0, paths=100)
     >>> outcome.report_path.name, outcome.result["command"]
     ('report.html', 'demo')
     >>> folder.cleanup()
     """
     listener = listener or Silent()
-    job = _Job("demo", Path(out), seed, listener)
+    job = _Job("demo", Path(out), seed, listener, paths=paths)
     listener.begin("simulating a market")
     simulated = simulate_market(seed=seed, sessions=sessions, session_s=session_s)
     market = simulated.market
@@ -88,6 +91,7 @@ def run_market(
     skip_bad_rows: bool = False,
     override: str = "",
     seed: int = 7,
+    paths: int = 1_000,
     listener: Listener | None = None,
 ) -> Outcome:
     """Run the whole product on real ticks.
@@ -106,6 +110,8 @@ def run_market(
         Who decided to store models whose gates failed, and why.
     seed : int
         Seed of every bootstrap.
+    paths : int
+        Resampled days behind the position limit; below 100,000 it is preliminary.
     listener : Listener, optional
         Told about every stage.
 
@@ -115,11 +121,11 @@ def run_market(
         ``exit_code`` 0 when every gate of every model holds, else 4; the report is written in both cases.
     """
     listener = listener or Silent()
-    job = _Job("run", Path(out), seed, listener, store_url=store_url, override=override)
+    job = _Job("run", Path(out), seed, listener, paths=paths, store_url=store_url, override=override)
     listener.begin("reading ticks")
-    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    sources = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     reading = read_market(
-        paths, symbol=symbol, tick_size=tick_size, lot_size=lot_size, skip_bad_rows=skip_bad_rows
+        sources, symbol=symbol, tick_size=tick_size, lot_size=lot_size, skip_bad_rows=skip_bad_rows
     )
     _refuse_what_cannot_be_run(reading.market)
     q = reading.quality
@@ -146,9 +152,11 @@ class _Job:
         seed: int,
         listener: Listener,
         *,
+        paths: int,
         store_url: str | None = None,
         override: str = "",
     ) -> None:
+        self.paths = paths
         self.command, self.folder, self.seed, self.override = command, folder, seed, override
         self.listener = listener
         self.store_url = store_url or f"sqlite:///{folder / 'calibrig.db'}"
@@ -166,7 +174,9 @@ class _Job:
     ) -> Outcome:
         split = split_market(market)
         horizon_s = _HORIZON_S if truth is None else truth.signal_horizon_s
-        fitted = fit_models(split.training, listener=self.listener, seed=self.seed, horizon_s=horizon_s)
+        fitted = fit_models(
+            split.training, listener=self.listener, seed=self.seed, horizon_s=horizon_s, paths=self.paths
+        )
         self._since = time.perf_counter()
         symbol = market.instrument.symbol
         self.folder.mkdir(parents=True, exist_ok=True)

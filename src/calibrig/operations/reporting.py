@@ -152,9 +152,7 @@ def _section(model: Fitted) -> ModelSection:
         reason=model.reason,
         gates=model.gates,
         fitted_on="" if evidence is None else evidence.data_description,
-        preliminary="Few bootstrap paths: the limit may change."
-        if model.kind == "risk" and model.parameters
-        else "",
+        preliminary=_preliminary(model) if getattr(model.fit, "preliminary", False) else "",
         restrictions=() if evidence is None else evidence.restrictions,
     )
 

@@ -155,7 +155,7 @@ def _parameter_cells(row: ParameterRow, known: bool) -> list[object]:
 def _order_flow(content: ReportContent) -> list[Markup]:
     parts = []
     if content.intensity:
-        caption = "Market orders counted per second against the rate that the model expects, held-out part included."
+        caption = "Market orders counted per second against the rate that the frozen model expects one event ahead, over the held-out events of the last fitted session."
         parts.append(_figure(figures.draw_intensity(content.intensity), caption))
     if content.quantiles:
         caption = (
@@ -170,7 +170,7 @@ def _model(model: ModelSection) -> Markup:
     title = join((model.title, Markup(" "), _badge(model.verdict)))
     parts = [element("h3", title), element("p", model.reason)]
     if model.restrictions:
-        parts.append(element("p", "Forbids: ", join(map(_code, model.restrictions), ", ")))
+        parts.append(element("p", "Restrictions: ", join(map(_code, model.restrictions), ", ")))
     if model.preliminary:
         parts.append(element("p", element("span", "PRELIMINARY", class_="tag"), " ", model.preliminary))
     if model.fitted_on:

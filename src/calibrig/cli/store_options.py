@@ -143,7 +143,7 @@ def read_fields(assignments: Iterable[str], file: str) -> dict[str, Any]:
             found = msgspec.json.decode(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
         except FileNotFoundError:
             raise MissingFileError(f"there is no file {file}") from None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInputError(f"{file} is no JSON: {error}") from None
         if not isinstance(found, dict):
             raise InvalidInputError(f"{file} holds no object of fields")
@@ -154,7 +154,7 @@ def read_fields(assignments: Iterable[str], file: str) -> dict[str, Any]:
             raise InvalidInputError(f"{word!r} is no field; give name=value, for example beta=0.5")
         try:
             fields[name] = msgspec.json.decode(text.encode())
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             fields[name] = text
     if not fields:
         raise InvalidInputError("there is nothing to change; give name=value or --file")

@@ -107,7 +107,7 @@ def read_policy(view: View) -> ApprovalPolicy:
         return ApprovalPolicy()
     try:
         return msgspec.json.decode(head.content.parameters, type=ApprovalPolicy)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptRecordError(f"the policy of the store cannot be read: {error}") from None
 
 

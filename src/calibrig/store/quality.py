@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import msgspec
 
 from calibrig.parameters import KINDS, Verdict
 from calibrig.store.view import Head, View
 
-__all__ = ["CalibrationQuality", "calibration_age_s", "calibration_quality"]
+__all__ = ["CalibrationQuality", "Now", "calibration_age_s", "calibration_quality"]
 
 CLOCK_TOLERANCE_NS = 60 * 10**9  # a stamp further in the future than this comes from a wrong clock
 
@@ -45,18 +46,28 @@ class CalibrationQuality(msgspec.Struct, frozen=True, kw_only=True):
     overrides: dict[str, str]
 
 
-def calibration_age_s(head: Head, clock_ns: int, latest_ns: int) -> float:
+class Now(NamedTuple):
+    """What the clocks say: the wall clock, the latest time known to have passed, the monotonic clock; ns."""
+
+    clock_ns: int
+    latest_ns: int
+    monotonic_ns: int
+
+
+def calibration_age_s(head: Head, now: Now) -> float:
     """Return the age of a head's calibration in seconds; what cannot be known is ``inf``, never fresh.
 
-    ``clock_ns`` is what the clock says, ``latest_ns`` the latest time known to have passed (a clock may step back).
+    A clock may step: the age is at least the time for which this process has known the version, and a stamp from the
+    future has no age.
     """
     calibrated_at = head.content.calibrated_at
-    if calibrated_at is None or calibrated_at > clock_ns + CLOCK_TOLERANCE_NS:
+    if calibrated_at is None or calibrated_at > now.clock_ns + CLOCK_TOLERANCE_NS:
         return math.inf
-    return max(0, max(clock_ns, latest_ns) - calibrated_at) / 1e9
+    known_ns = now.monotonic_ns - head.seen_ns
+    return max(0, max(now.clock_ns, now.latest_ns) - calibrated_at, known_ns) / 1e9
 
 
-def calibration_quality(view: View, symbol: str, clock_ns: int, latest_ns: int) -> CalibrationQuality:
+def calibration_quality(view: View, symbol: str, now: Now) -> CalibrationQuality:
     """Collect the figures of ``symbol`` from the heads of ``view``."""
     heads = {kind: view.heads[kind, symbol] for kind in KINDS if (kind, symbol) in view.heads}
     contents = {kind: head.content for kind, head in heads.items()}
@@ -69,8 +80,6 @@ def calibration_quality(view: View, symbol: str, clock_ns: int, latest_ns: int) 
         verdicts={kind: one.evidence.verdict if one.evidence else None for kind, one in contents.items()},
         versions={kind: one.version_id for kind, one in contents.items()},
         origins={kind: one.origin for kind, one in contents.items()},
-        age_s=max(
-            (calibration_age_s(head, clock_ns, latest_ns) for head in heads.values()), default=math.inf
-        ),
+        age_s=max((calibration_age_s(head, now) for head in heads.values()), default=math.inf),
         overrides={kind: one.override for kind, one in contents.items() if one.override},
     )

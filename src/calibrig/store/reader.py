@@ -26,7 +26,7 @@ from calibrig.store.backend import Backend, HistoryQuery
 from calibrig.store.difference import FieldChange, diff_parameters
 from calibrig.store.draft import merge_fields
 from calibrig.store.portable import write_export
-from calibrig.store.quality import CalibrationQuality, calibration_age_s, calibration_quality
+from calibrig.store.quality import CalibrationQuality, Now, calibration_age_s, calibration_quality
 from calibrig.store.record import (
     RECORD_TYPES,
     Parameters,
@@ -112,7 +112,7 @@ class StoreReader:
         try:
             loaded = self._backend.load_heads(0)
             empty = View({}, 0, loaded.store_id)
-            heads = merge_heads(empty, loaded.heads)
+            heads = merge_heads(empty, loaded.heads, self._monotonic_ns())
             self._check_signatures(heads)
             self._view = View(heads, loaded.change, loaded.store_id)
         except BaseException:
@@ -196,14 +196,14 @@ class StoreReader:
             for kind in RECORD_TYPES
             if (head := view.heads.get((kind, symbol))) is not None
         ]
-        clock_ns, latest_ns = self._now_ns()
+        now = self._now()
         return ParameterSet(
             symbol=symbol,
             hawkes=view.hawkes.get(symbol),
             quoting=view.quoting.get(symbol),
             risk=view.risk.get(symbol),
             signal=view.signal.get(symbol),
-            age_s=max(0, max(clock_ns, latest_ns) - min(stamps)) / 1e9 if stamps else None,
+            age_s=max(0, max(now.clock_ns, now.latest_ns) - min(stamps)) / 1e9 if stamps else None,
             stale=self.stale,
         )
 
@@ -243,7 +243,7 @@ class StoreReader:
             loaded = backend.load_heads(view.change)
             if loaded.store_id != view.store_id or loaded.change < view.change:
                 loaded = backend.load_heads(0)  # restored, emptied or another store: compare everything
-            changed = merge_heads(view, loaded.heads)
+            changed = merge_heads(view, loaded.heads, self._monotonic_ns())
             if loaded.store_id != view.store_id or loaded.change < view.change:
                 raise CorruptRecordError(
                     f"the store at {redact(self._url)} is not the one that was opened: it is at change "
@@ -373,16 +373,17 @@ class StoreReader:
 
     # -- quality and age ----------------------------------------------------------------------------------------
 
-    def _now_ns(self) -> tuple[int, int]:
-        """Return what the clock says, and the latest time known to have passed."""
+    def _now(self) -> Now:
+        """Return what the clocks say."""
+        monotonic_ns = self._monotonic_ns()
         start, started = self._start_ns
-        return self._clock_ns(), start + self._monotonic_ns() - started
+        return Now(self._clock_ns(), start + monotonic_ns - started, monotonic_ns)
 
     def get_calibration_quality(self) -> list[CalibrationQuality]:
         """Return quality figures, verdicts and age of every symbol, sorted by symbol."""
         _, view = self._open()
-        clock_ns, latest_ns = self._now_ns()
-        return [calibration_quality(view, symbol, clock_ns, latest_ns) for symbol in self.symbols()]
+        now = self._now()
+        return [calibration_quality(view, symbol, now) for symbol in self.symbols()]
 
     def needs_recalibration(self, symbol: str, max_age_seconds: float) -> bool:
         """Say whether any calibration of ``symbol`` is older than ``max_age_seconds``, default, or missing.
@@ -393,14 +394,12 @@ class StoreReader:
         if not max_age_seconds > 0:
             raise InvalidInputError(f"max_age_seconds is {max_age_seconds!r}; give a number above 0")
         _, view = self._open()
-        clock_ns, latest_ns = self._now_ns()
+        now = self._now()
         heads = {kind: view.heads.get((kind, symbol)) for kind in RECORD_TYPES}
         if heads["hawkes"] is None or heads["quoting"] is None:
             return True
         return any(
-            calibration_age_s(head, clock_ns, latest_ns) > max_age_seconds
-            for head in heads.values()
-            if head is not None
+            calibration_age_s(head, now) > max_age_seconds for head in heads.values() if head is not None
         )
 
 

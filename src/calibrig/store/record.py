@@ -241,7 +241,7 @@ def decode_parameters(kind: str, values: bytes) -> Parameters:
     """Decode and check the values of one record; the message of a refusal names the field's path."""
     try:
         return _DECODERS[kind].decode(values)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidParametersError(f"{RECORD_TYPES[kind].__name__}: {error}") from None
 
 
@@ -253,7 +253,7 @@ def decode_content(payload: bytes) -> tuple[Content, tuple[Signature, ...]]:
             envelope = _ENVELOPE.decode(payload)
             payload, signatures = bytes(envelope.signed), envelope.signatures
         content = _CONTENT.decode(payload)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptRecordError(f"a stored version cannot be read: {error}") from None
     if content.schema > SCHEMA:
         raise RefusedError(

@@ -90,7 +90,7 @@ def read_anchor(path: str | Path) -> Anchor:
         return msgspec.json.decode(Path(path).read_bytes(), type=Anchor)
     except FileNotFoundError:
         raise MissingFileError(f"there is no anchor at {path}") from None
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path} is no anchor: {error}") from None
 
 
@@ -122,7 +122,7 @@ class _Walk:
             digest = sha256(payload).hexdigest()
             try:
                 link = decode_signed(payload).signed if payload[:10] == b'{"signed":' else decode(payload)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 self.problem(f"version {number + 1} after {present[0]}/{present[1]}: unreadable ({error})")
                 continue
             key = (link.kind, link.symbol)
@@ -192,7 +192,7 @@ def verify_history(
     for stored in before.heads:
         try:
             link = _decode_link(stored.payload)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             walk.problem(f"a head is unreadable ({error})")
             continue
         number, found = walk.heads.get(f"{link.kind}/{link.symbol}", (0, ""))

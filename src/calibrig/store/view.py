@@ -24,9 +24,10 @@ Key = tuple[str, str]
 class Head:
     """Newest version of a key: number and hash for the next write, the record where it is a public kind."""
 
-    __slots__ = ("content", "hash", "payload", "record", "version_id")
+    __slots__ = ("content", "hash", "payload", "record", "seen_ns", "version_id")
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: Stored, seen_ns: int = 0) -> None:
+        self.seen_ns = seen_ns  # on the monotonic clock of this process
         if hashlib.sha256(stored.payload).hexdigest() != stored.hash:
             raise CorruptRecordError(
                 "the head of a key does not have the hash it was stored with; run `calibrig store verify`"
@@ -91,11 +92,11 @@ class NoView:
         raise StoreError(self._why)
 
 
-def merge_heads(view: View, stored: Iterable[Stored]) -> dict[Key, Head]:
+def merge_heads(view: View, stored: Iterable[Stored], seen_ns: int) -> dict[Key, Head]:
     """Decode heads that are newer than the view's; a version never goes back."""
     changed: dict[Key, Head] = {}
     for one in stored:
-        head = Head(one)
+        head = Head(one, seen_ns)
         key = (head.content.kind, head.content.symbol)
         known = view.heads.get(key)
         if known is None or head.version_id > known.version_id:

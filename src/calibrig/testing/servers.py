@@ -46,6 +46,14 @@ def _die_with_parent(number: int) -> Callable[[], None]:
     return prepare
 
 
+def _runs(number: int) -> bool:
+    """Whether a process runs (one that nobody has buried yet does not)."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def remove_left_folders() -> None:
     """Remove the folders of servers whose starting process is gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
@@ -118,6 +126,7 @@ class _Server:
         self._end(self.stop_signal)
 
     def _end(self, number: int) -> None:
+        family = self._family()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(number)
@@ -127,6 +136,9 @@ class _Server:
                 self.process.kill()
                 self.process.wait()
         self.process = None
+        until = time.monotonic() + 20.0  # children of a killed server end by themselves, a little later
+        while any(map(_runs, family)) and time.monotonic() < until:
+            time.sleep(0.005)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -144,7 +156,10 @@ class _Server:
         if self.process is None:
             return []
         root = self.process.pid
-        children = Path(f"/proc/{root}/task/{root}/children").read_text().split()
+        try:
+            children = Path(f"/proc/{root}/task/{root}/children").read_text().split()
+        except OSError:
+            return []
         return [root, *map(int, children)]
 
     def close(self) -> None:
@@ -288,12 +303,13 @@ class PostgresServer(_Server):
         ]
 
     def answers(self) -> bool:
-        """Whether the server accepts connections (it sends a byte for a request to encrypt)."""
-        if not (self.folder / f".s.PGSQL.{self.port}").exists():
-            return False
-        pid_file = self._data / "postmaster.pid"
+        """Whether the server lets a user in: files of a killed one may still say that it is ready."""
+        words = b"user\0calibrig\0database\0postgres\0\0"
+        hello = (8 + len(words)).to_bytes(4, "big") + (196_608).to_bytes(4, "big") + words
         try:
-            return "ready" in pid_file.read_text(errors="replace")
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as link:
+                link.sendall(hello)
+                return link.recv(1) == b"R"
         except OSError:
             return False
 

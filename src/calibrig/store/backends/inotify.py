@@ -12,6 +12,7 @@ from pathlib import Path
 __all__ = ["FolderWatch"]
 
 _MODIFY, _CLOSE_WRITE, _MOVED_TO, _CREATE = 0x2, 0x8, 0x80, 0x100
+_OVERFLOW = 0x4000  # events were dropped
 _NONBLOCK, _CLOEXEC = 0o4000, 0o2000000
 _EVENT = struct.Struct("iIII")
 
@@ -35,26 +36,30 @@ def _open_inotify(folder: Path) -> int:
 class FolderWatch:
     """Waits for changes of files in ``folder`` whose names start with ``prefix``.
 
+    The kernel is asked to watch by the first ``wait``, which therefore returns True at once: something may have
+    changed before. (Letting go of a watch takes the kernel two milliseconds; who never waits never pays.)
+
     Examples
     --------
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     watch = FolderWatch(pathlib.Path(folder), "a.db")
+    ...     first = watch.wait(0.0)
     ...     _ = pathlib.Path(folder, "a.db-wal").write_text("x")
     ...     seen = watch.wait(1.0)
     ...     watch.close()
-    >>> seen
-    True
+    >>> first, seen
+    (True, True)
     """
 
     def __init__(self, folder: Path, prefix: str) -> None:
+        self._folder = folder
         self._prefix = os.fsencode(prefix)
-        self._inotify = _open_inotify(folder)
+        self._inotify = -1
+        self._started = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(self._wake_read, select.POLLIN)
-        if self._inotify >= 0:
-            self._poll.register(self._inotify, select.POLLIN)
         self.closed = False
 
     @property
@@ -63,14 +68,19 @@ class FolderWatch:
         return self._inotify >= 0
 
     def wait(self, timeout_s: float) -> bool:
-        """Return True when a watched file may have changed, False after ``timeout_s`` or ``close``."""
+        """Return True when a watched file may have changed, False after ``timeout_s`` or ``wake``."""
         if self.closed:
             return False
+        if not self._started:
+            self._started = True
+            self._inotify = _open_inotify(self._folder)
+            if self._inotify >= 0:
+                self._poll.register(self._inotify, select.POLLIN)
+            return True
         if not self.notifies:
-            self._poll.poll(min(timeout_s, 0.005) * 1000)
-            return not self.closed
+            return not self._poll.poll(min(timeout_s, 0.005) * 1000)
         ready = self._poll.poll(max(timeout_s, 0.0) * 1000)
-        if self.closed or not any(descriptor == self._inotify for descriptor, _ in ready):
+        if not any(descriptor == self._inotify for descriptor, _ in ready):
             return False
         return self._drain()
 
@@ -83,7 +93,7 @@ class FolderWatch:
         while offset < len(data):
             _, mask, _, length = _EVENT.unpack_from(data, offset)
             name = data[offset + _EVENT.size : offset + _EVENT.size + length].rstrip(b"\0")
-            seen = seen or name.startswith(self._prefix) or bool(mask & 0x4000)  # 0x4000: events were dropped
+            seen = seen or name.startswith(self._prefix) or bool(mask & _OVERFLOW)
             offset += _EVENT.size + length
         return seen
 

@@ -301,7 +301,10 @@ class JSONFileBackend:
             offset = self._offset
             self._log.append(payloads, offset)
             self._take(LogLine(offset, tuple(payloads)))
-            self._log.commit(self._offset)
+            try:
+                self._log.commit(self._offset)
+            except OSError as error:  # it is on the disk: readers learn of it from the next writer or opener
+                _LOG.warning("%s: readers could not be told of a version (%s)", self._log.path, error)
             self._write_file()
 
     def history(self, query: HistoryQuery) -> Iterator[Stored]:

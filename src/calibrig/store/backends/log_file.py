@@ -50,7 +50,7 @@ def parse_line(line: bytes) -> tuple[bytes, ...] | None:
         return None
     try:
         return tuple(bytes(raw) for raw in _LINE.decode(body))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -33,7 +34,7 @@ __all__ = ["PostgresBackend"]
 
 TIMEOUT_S = 0.5  # for every answer; psycopg alone would wait for ever
 WRITE_TIMEOUT_S = 10.0  # an append may queue behind other writers
-CONNECT_TIMEOUT_S = 2
+CONNECT_TIMEOUT_S = 0.6
 SCHEMA = len(MIGRATIONS)
 _PAGE = 512
 Row = tuple[Any, ...]
@@ -43,6 +44,22 @@ class _Timed(psycopg.Connection[Row]):
     """A connection whose every wait ends: psycopg's own default is to wait for ever."""
 
     limit_s: float = TIMEOUT_S
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> Any:
+        """Connect within our own limit: the driver's shortest is two seconds, and one must be back sooner."""
+        steps = super()._connect_gen(conninfo)
+        until = time.monotonic() + CONNECT_TIMEOUT_S
+        try:
+            wanted = next(steps)
+            while True:
+                ready = yield wanted
+                if time.monotonic() > until:
+                    steps.close()
+                    raise psycopg.OperationalError(f"no connection within {CONNECT_TIMEOUT_S:g} s")
+                wanted = steps.send(ready)
+        except StopIteration as end:
+            return end.value
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         return super().wait(gen, interval, self.limit_s if timeout is None else timeout)
@@ -92,7 +109,7 @@ class PostgresBackend:
                 autocommit=True,
                 row_factory=tuple_row,
                 prepare_threshold=1,
-                connect_timeout=CONNECT_TIMEOUT_S,
+                connect_timeout=2,  # the driver's shortest; ours ends sooner
                 application_name="calibrig",
                 options=f"-c statement_timeout={int(WRITE_TIMEOUT_S * 1000)} -c timezone=UTC "
                 f"-c search_path={self._schema},pg_catalog -c lock_timeout={int(WRITE_TIMEOUT_S * 1000)}",
@@ -292,6 +309,14 @@ class PostgresBackend:
                 (kind, symbol, time_ns),
             )
         return Stored(rows[0][0].encode(), rows[0][1]) if rows else None
+
+    def end_listeners(self) -> int:
+        """End the connections that wait for notifications (for fault campaigns); return how many."""
+        rows = self._read(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE query LIKE 'LISTEN %%' AND pid <> pg_backend_pid()"
+        )
+        return len(rows)
 
     def create_roles(self) -> tuple[str, ...]:
         """Make a role that may append through the function, and one that may look; neither can log in by itself."""

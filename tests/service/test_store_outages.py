@@ -1,0 +1,230 @@
+"""Servers that stop, hang, are cut off, restart or talk nonsense; and stores on servers that must be refused."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from calibrig import ModelStore, PostgreSQLModelStore, RedisModelStore
+from calibrig.errors import (
+    CorruptRecordError,
+    InvalidInputError,
+    MissingFileError,
+    RefusedError,
+    StoreUnavailableError,
+)
+from calibrig.testing.servers import PostgresServer, ValkeyServer, free_port
+from calibrig.testing.store import RISK, wait_until
+from calibrig.testing.store_outages import run_outages
+
+
+@pytest.mark.parametrize("server", [ValkeyServer, PostgresServer])
+@pytest.mark.skipif(
+    bool(os.environ.get("TEST_REDIS_URL") or os.environ.get("TEST_PG_DSN")),
+    reason="stops only servers of its own",
+)
+def test_an_outage_costs_nothing_but_freshness(server: type[ValkeyServer] | type[PostgresServer]) -> None:
+    found = run_outages(server(), rounds=1, hold_s=0.9)
+    assert found["runs"] == 10
+    assert found["violations"] == 0, found["problems"]
+    assert found["reads"] > 1_000
+
+
+def test_a_server_that_keeps_nothing_is_refused_unless_allowed_by_name() -> None:
+    with ValkeyServer(appendonly=False) as server:
+        with pytest.raises(RefusedError, match="appendonly yes"):
+            RedisModelStore(server.url).initialize()
+        with RedisModelStore(f"{server.url}?allow=no-persistence") as store:
+            store.update("risk", "A", RISK, "anna", "x")
+        with pytest.raises(InvalidInputError, match="no-persistence"):
+            RedisModelStore(f"{server.url}?allow=everything").initialize()
+
+
+def test_kill_9_of_the_server_loses_nothing() -> None:
+    for server in (ValkeyServer(), PostgresServer()):
+        with server:
+            with ModelStore(server.url) as store:
+                for _ in range(20):
+                    store.update("risk", "A", RISK, "anna", "x")
+            server.kill()
+            server.start()
+            with ModelStore(server.url) as store:
+                assert store.snapshot("A").versions == {"risk": 20}
+                assert store.verify().ok
+
+
+def test_a_store_that_was_emptied_is_said_so_and_the_last_good_is_served(redis_url: str) -> None:
+    prefix = secrets.token_hex(6)
+    with RedisModelStore(f"{redis_url}?prefix={prefix}") as store:
+        store.update("risk", "A", RISK, "anna", "x")
+        with redis.Redis.from_url(redis_url) as client:
+            client.delete(*client.keys(f"{{{prefix}}}*"))
+        assert wait_until(lambda: store.stale)
+        assert "not the one that was opened" in str(store.status().problem)
+        assert store.get_risk_parameters("A") is not None
+
+
+def test_versions_that_went_back_are_not_taken_over(postgres_url: str) -> None:
+    schema = f"s{secrets.token_hex(6)}"
+    url = f"{postgres_url}?schema={schema}"
+    with PostgreSQLModelStore(url) as store:
+        for _ in range(3):
+            store.update("risk", "A", RISK, "anna", "x")
+        with psycopg.connect(postgres_url) as connection:  # as if a backup had been restored
+            connection.execute(f"ALTER TABLE {schema}.versions DISABLE TRIGGER ALL")
+            connection.execute(f"DELETE FROM {schema}.versions WHERE version_id = 3")
+            connection.execute(
+                f"UPDATE {schema}.heads SET version_id = 2, change = 2, hash = "
+                f"(SELECT hash FROM {schema}.versions WHERE version_id = 2)"
+            )
+            connection.execute(f"UPDATE {schema}.store SET change = 2")
+        assert wait_until(lambda: store.stale)
+        assert "went back from version 3 to 2" in str(store.status().problem)
+        assert store.snapshot("A").versions == {"risk": 3}
+
+
+def test_history_cannot_be_changed_by_sql(postgres_url: str) -> None:
+    schema = f"s{secrets.token_hex(6)}"
+    with PostgreSQLModelStore(f"{postgres_url}?schema={schema}") as store:
+        store.update("risk", "A", RISK, "anna", "x")
+    for statement in (
+        "UPDATE {}.versions SET comment = 'y'",
+        "DELETE FROM {}.versions",
+        "TRUNCATE {}.versions",
+    ):
+        with (
+            psycopg.connect(postgres_url) as connection,
+            pytest.raises(psycopg.errors.RaiseException, match="immutable"),
+        ):
+            connection.execute(statement.format(schema))
+
+
+def test_roles_may_do_what_they_are_for_and_no_more(postgres_url: str) -> None:
+    schema = f"s{secrets.token_hex(6)}"
+    with PostgreSQLModelStore(f"{postgres_url}?schema={schema}") as store:
+        assert store.create_roles() == store.create_roles() == (f"{schema}_writer", f"{schema}_reader")
+        store.update("risk", "A", RISK, "anna", "x")
+    users = {"w": f"{schema}_w", "r": f"{schema}_r"}
+    with psycopg.connect(postgres_url) as connection:
+        for short, role in (("w", "writer"), ("r", "reader")):
+            connection.execute(f"CREATE ROLE {users[short]} LOGIN PASSWORD 'geheim' IN ROLE {schema}_{role}")
+
+    def as_user(short: str) -> str:
+        return f"{postgres_url.replace('calibrig@', users[short] + ':geheim@')}?schema={schema}"
+
+    try:
+        with PostgreSQLModelStore(as_user("w")) as writer, PostgreSQLModelStore(as_user("r")) as reader:
+            writer.update("risk", "A", {"max_position": 5}, "anna", "as writer")
+            assert wait_until(lambda: reader.snapshot("A").versions == {"risk": 2})
+            assert reader.verify().ok
+            with pytest.raises(RefusedError, match="does not let this user") as caught:
+                reader.update("risk", "A", {"max_position": 6}, "anna", "as reader")
+            assert "geheim" not in str(caught.value)
+        with psycopg.connect(as_user("w").split("?")[0]) as connection:
+            for statement in (
+                f"INSERT INTO {schema}.heads VALUES ('a', 'b', 1, 'c', 9)",
+                f"UPDATE {schema}.store SET change = 0",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement)
+                connection.rollback()
+    finally:
+        with psycopg.connect(postgres_url) as connection:
+            for user in users.values():
+                connection.execute(f"DROP ROLE {user}")
+
+
+def test_a_forged_hash_is_refused_by_the_server(postgres_url: str) -> None:
+    import msgspec
+
+    from calibrig.store.record import seal
+    from calibrig.store.urls import open_backend
+    from calibrig.testing.store import make_content
+
+    backend = open_backend(f"{postgres_url}?schema=s{secrets.token_hex(6)}")
+    try:
+        forged = msgspec.structs.replace(seal(make_content(1, "0" * 64)), hash="f" * 64)
+        with pytest.raises(RefusedError, match="hash"):
+            backend.append([forged])
+        assert backend.load_heads(0).heads == ()
+    finally:
+        backend.close()
+
+
+def test_newer_schemas_are_refused(redis_url: str, postgres_url: str) -> None:
+    prefix, schema = secrets.token_hex(6), f"s{secrets.token_hex(6)}"
+    with (
+        RedisModelStore(f"{redis_url}?prefix={prefix}"),
+        PostgreSQLModelStore(f"{postgres_url}?schema={schema}"),
+    ):
+        pass
+    with redis.Redis.from_url(redis_url) as client, psycopg.connect(postgres_url) as connection:
+        client.hset(f"{{{prefix}}}:store", "schema", 99)
+        connection.execute(f"UPDATE {schema}.store SET schema_number = 99")
+    for url in (f"{redis_url}?prefix={prefix}", f"{postgres_url}?schema={schema}"):
+        with pytest.raises(RefusedError, match="upgrade"):
+            ModelStore(url).initialize()
+
+
+def test_what_cannot_be_reached_or_entered_is_said_without_secrets(redis_url: str, postgres_url: str) -> None:
+    port = free_port()
+    wrong = {
+        f"redis://u:hunter2@127.0.0.1:{port}/0": StoreUnavailableError,
+        f"postgresql://u:hunter2@127.0.0.1:{port}/db": StoreUnavailableError,
+        redis_url.replace("redis://", "redis://u:hunter2@"): RefusedError,
+        f"{postgres_url.rpartition('/')[0]}/nosuchdb?password=hunter2": InvalidInputError,
+        "redis://u:hunter2@127.0.0.1:notaport/0": InvalidInputError,
+        "postgresql://u:hunter2@127.0.0.1/db?nosuchoption=1": InvalidInputError,
+        f"{postgres_url}?schema=Bad-Name": InvalidInputError,
+        f"{redis_url}?prefix={{x}}": InvalidInputError,
+    }
+    for url, kind in wrong.items():
+        start = time.monotonic()
+        with pytest.raises(kind) as caught:
+            ModelStore(url).initialize()
+        assert time.monotonic() - start < 10.0
+        assert "hunter2" not in str(caught.value)
+    for url in (f"{redis_url}?prefix=none", f"{postgres_url}?schema=none"):
+        with pytest.raises(MissingFileError, match="store init"):
+            ModelStore(url, create=False).initialize()
+
+
+def test_a_key_of_another_type_is_corruption(redis_url: str) -> None:
+    prefix = secrets.token_hex(6)
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(f"{{{prefix}}}:versions:risk/A", "not a list")
+    with (
+        RedisModelStore(f"{redis_url}?prefix={prefix}") as store,
+        pytest.raises(CorruptRecordError, match="another type"),
+    ):
+        store.update("risk", "A", RISK, "anna", "x")
+
+
+def test_no_server_outlives_a_killed_test(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from calibrig.testing.servers import PostgresServer, ValkeyServer\n"
+        "servers = [ValkeyServer().start(), PostgresServer().start()]\n"
+        "print(*[s.process.pid for s in servers], *[s.folder for s in servers], flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    words = child.stdout.readline().split()
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    pids, folders = words[:2], words[2:]
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 20.0)
+    with ValkeyServer():  # the next start removes what the killed one left
+        pass
+    assert not any(Path(folder).exists() for folder in folders)

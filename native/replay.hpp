@@ -1,13 +1,13 @@
 // Recorded or simulated ticks through the engine and the replay venue, session by session, flat overnight.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "clock.hpp"
 #include "engine.hpp"
 #include "log.hpp"
 #include "ticks.hpp"
@@ -136,10 +136,9 @@ private:
     void timed(Work&& work) {
         if (options_.timed_every == 0 || ++until_timed_ < options_.timed_every) return work();
         until_timed_ = 0;
-        const auto from = std::chrono::steady_clock::now();
+        const std::uint64_t from = clock_.start();
         work();
-        const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - from);
-        compute_ns_.push_back(static_cast<std::int32_t>(ns.count()));
+        compute_ns_.push_back(static_cast<std::int32_t>(clock_.elapsed_ns(from, clock_.stop())));
     }
 
     void sample(std::int64_t t) {
@@ -189,6 +188,7 @@ private:
 
     MarketColumns market_;
     ReplayOptions options_;
+    const Clock& clock_ = Clock::get();
     ReplayVenue venue_;
     Gateway gateway_;
     Engine<Gateway> engine_;

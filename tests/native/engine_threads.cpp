@@ -1,5 +1,6 @@
 // The engine as a C++ user drives it: one thread runs the loop, another publishes parameters and kills it.
 // Built by tests/unit/test_engine_native.py under ThreadSanitizer and under Address/UndefinedBehaviorSanitizer.
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>

@@ -31,8 +31,10 @@ from calibrig.engine import ACTIONS, FILL_MODELS, REASONS, Engine, PreTradeLimit
 from calibrig.engine.fill_twin import compute_fills
 from calibrig.errors import InvalidInputError, InvalidParametersError
 from calibrig.market import MarketData, Quotes, Trades
+from calibrig.models.risk import compute_regime_signal, compute_regimes, compute_volatility
 from calibrig.parameters import (
     ParameterSet,
+    RiskParameters,
 )
 
 
@@ -291,6 +293,75 @@ def test_parameters_of_another_grid_or_symbol_are_refused() -> None:
         replay(random_market(1), other)
     with pytest.raises(InvalidInputError, match="'Y'"):
         replay(random_market(1), msgspec.structs.replace(PLAIN, symbol="Y"))
+
+
+def test_regimes_cut_size_and_limit_and_a_halt_sends_nothing() -> None:
+    # calm, wild, very wild, calm again; the regimes come from the Python model on the same mids
+    rng = np.random.default_rng(31)
+    n = 4_000
+    time_ns = np.sort(rng.integers(0, 2_000 * S, n))
+    wild = np.select([time_ns < 500 * S, time_ns < 800 * S, time_ns < 1_000 * S], [1, 4, 12], 1)
+    bid = 10_000 + np.cumsum(rng.integers(-1, 2, n) * wild)
+    span = [[0, 2_000 * S]]
+    quotes = Quotes(
+        time_ns=time_ns,
+        bid_ticks=bid,
+        bid_lots=np.full(n, 5),
+        ask_ticks=bid + 2,
+        ask_lots=np.full(n, 5),
+        instrument=X,
+        sessions=span,
+    )
+    side = rng.choice([-1, 1], n)
+    trades = Trades(
+        time_ns=time_ns + 1,
+        price_ticks=np.where(side > 0, bid + 4, bid - 2),
+        size_lots=np.full(n, 9),
+        side=side,
+        id=np.arange(n),
+        instrument=X,
+        sessions=span,
+    )
+    risk = RiskParameters(
+        max_position=40,
+        normal_volatility_threshold=2.0,
+        elevated_volatility_threshold=4.0,
+        high_stress_volatility_threshold=8.0,
+        volatility_half_life_s=30.0,
+        hysteresis_s=20.0,
+        halt_s=60.0,
+        volatility_medians=(1.2e-4,),
+    )
+    quoting = msgspec.structs.replace(QUOTING, order_size=10.0)
+    result = replay(
+        MarketData(trades=trades, quotes=quotes), ParameterSet(symbol="X", quoting=quoting, risk=risk)
+    )
+    path = compute_volatility(time_ns, quotes.mid_ticks(), np.array(span), half_life_s=30.0)
+    z = compute_regime_signal(path, np.array(span), risk.volatility_medians)
+    regimes = compute_regimes(path.time_ns, z, risk)
+    assert set(regimes.tolist()) == {0, 1, 2, 3}
+    o = result.orders
+    made = o["action"] != ACTIONS.index("cancel")
+    at = np.searchsorted(path.time_ns, o["time_ns"][made], side="right") - 1
+    regime = np.where(at >= 0, regimes[at], 0)
+    largest = [int(o["size_lots"][made][regime == level].max(initial=0)) for level in range(4)]
+    assert largest == [10, 7, 4, 0]  # multipliers 1.0, 0.7, 0.4, 0.0 on 10 lots
+    assert result.counts["regime_halted"] >= 1
+
+
+def test_an_update_carries_the_intensity_and_the_position_on() -> None:
+    market, parameters = random_market(17, ticks=500), full_set(1)
+    results = []
+    for updates in ([], [(333, parameters), (700, parameters)]):
+        with HardwareInTheLoopBridge(AcceleratorMode.SOFTWARE_STUB, model=parameters.signal) as bridge:
+            bridge.initialize()
+            results.append(replay(market, parameters, bridge, updates=updates, sample_s=1.0))
+    plain, updated = results
+    assert updated.updates.rows == 3
+    for name in ("buy_intensity", "sell_intensity"):
+        np.testing.assert_allclose(updated.samples[name], plain.samples[name], rtol=1e-9)
+    assert np.ptp(plain.samples["buy_intensity"]) > 0.1
+    assert fill_rows(updated) == fill_rows(plain)
 
 
 DIGEST = """

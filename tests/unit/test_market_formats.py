@@ -93,6 +93,25 @@ def test_lean_futures_take_the_most_traded_expiry_and_say_so(tmp_path: Path) -> 
     assert read_market(tmp_path, symbol="GC201402").market.trades.price_ticks.tolist() == [13205]
 
 
+def test_a_friday_evening_without_trades_is_no_session(tmp_path: Path) -> None:
+    rows = "4933381,1313.8,1,usa,,0\n6933381,1313.9,1,usa,,0\n"
+    zipped(tmp_path / "gc" / "20131011_trade.zip", **{"20131011_gc_tick_trade_201312.csv": rows})
+    assert len(read_market(tmp_path).market.sessions) == 1
+
+
+def test_formats_of_different_decimals_share_one_grid(tmp_path: Path) -> None:
+    trades = "34201000,100100,300,P,1,0\n"
+    zipped(tmp_path / "acme" / "20131007_trade.zip", **{"20131007_acme_Trade_Tick.csv": trades})
+    tardis = "exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount\n"
+    (tmp_path / "acme" / "q.csv").write_text(
+        tardis + "x,ACME,1381152600000000,1381152600000001,5,10.01,10.00,7\n"
+    )
+    market = read_market(tmp_path).market
+    assert (market.quotes.bid_ticks.tolist(), market.trades.price_ticks.tolist()) == ([1000], [1001])
+    assert market.quotes.bid_lots.tolist() == [7]
+    assert market.trades.side.tolist() == [1]
+
+
 # --- Binance public dumps
 
 SPOT_AGG = "1,100.10,0.5,1,1,1735689600000000,False,True\n2,100.20,0.25,2,4,1735689600000001,True,True\n"

@@ -151,6 +151,29 @@ def test_capture_in_exchange_time_with_inferred_grid(tmp_path: Path) -> None:
     assert reading.quality.signed_by["source"] == 1.0
 
 
+def test_rotated_captures_are_one_session_and_may_overlap_for_a_moment(tmp_path: Path) -> None:
+    lines = capture_lines()
+    (tmp_path / "a.txt").write_text("\n".join(lines[:4]))
+    (tmp_path / "b.txt").write_text("\n".join(lines[3:]))  # the fourth message was recorded twice
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    (whole / "c.txt").write_text("\n".join(lines))
+    parts, one = read_market([tmp_path / "a.txt", tmp_path / "b.txt"]), read_market(whole)
+    assert len(parts.market.sessions) == 1
+    assert parts.quality.duplicates == 1
+    assert parts.market.trades.id.tolist() == one.market.trades.id.tolist()
+    assert parts.market.trades.time_ns.tolist() == one.market.trades.time_ns.tolist()
+    (tmp_path / "b.txt").write_text("\n".join(lines))
+    with pytest.raises(InvalidTicksError, match="covers the same"):
+        read_market([tmp_path / "b.txt", whole])
+
+
+def test_minute_bars_are_not_taken_for_ticks(tmp_path: Path) -> None:
+    write_lean(tmp_path, "trade", ["34200000,100100,100200,100000,100100,1200"])
+    with pytest.raises(FileFormatError, match="of no format known"):
+        read_market(tmp_path)
+
+
 def test_capture_without_best_quotes_builds_them_from_depth(tmp_path: Path) -> None:
     def depth(i: int, ms: int, bids: list[list[str]], asks: list[list[str]]) -> str:
         data = {

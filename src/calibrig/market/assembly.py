@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibrig.errors import InvalidInputError, InvalidTicksError
+from calibrig.market.joining import Grid, align, join_quotes, join_trades, merge_sessions
 from calibrig.market.quality import QualityReport, compute_fingerprint, measure_quality
-from calibrig.market.raw import RawQuotes, RawTicks, RawTrades
+from calibrig.market.raw import RawTicks
 from calibrig.market.signing import compute_signing_rules
-from calibrig.market.ticks import Int64Array, MarketData, Quotes, Trades
+from calibrig.market.ticks import MarketData
 from calibrig.parameters.instrument import (
     SECONDS_PER_YEAR_24_5,
     SECONDS_PER_YEAR_24_7,
@@ -26,9 +23,8 @@ from calibrig.parameters.instrument import (
     Instrument,
 )
 
-__all__ = ["assemble", "choose_days", "choose_sessions", "choose_symbol"]
+__all__ = ["assemble"]
 
-_Rows = TypeVar("_Rows", RawTrades, RawQuotes)
 CROSSED_LIMIT = 0.01
 _CALENDAR_SECONDS = {
     "us_equities": SECONDS_PER_YEAR_US_EQUITIES,
@@ -36,101 +32,6 @@ _CALENDAR_SECONDS = {
     "24/5": SECONDS_PER_YEAR_24_5,
     "24/7": SECONDS_PER_YEAR_24_7,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    instrument: Instrument
-    sessions: Int64Array
-    tick: int
-    lot: int
-    resolution_ns: int
-
-
-def choose_symbol(parts: list[RawTicks], symbol: str | None) -> list[RawTicks]:
-    """Return the parts of one symbol; refuse to guess between several.
-
-    Of a future given by its root (or alone in the files) the expiry with the most trades is taken, with a warning.
-    """
-    present = sorted({part.symbol for part in parts})
-    roots = {part.root for part in parts}
-    root = symbol.upper() if symbol is not None else next(iter(roots), "")
-    if root and root in roots and (symbol is not None or (len(roots) == 1 and len(present) > 1)):
-        return _choose_expiry([part for part in parts if part.root == root])
-    if symbol is not None:
-        chosen = [part for part in parts if part.symbol == symbol.upper()]
-        if not chosen:
-            raise InvalidTicksError(f"symbol {symbol!r} is not in the files; they hold {', '.join(present)}")
-        return chosen
-    if len(present) > 1:
-        raise InvalidTicksError(
-            f"the files hold several symbols ({', '.join(present)}); choose one with symbol="
-        )
-    return parts
-
-
-def _choose_expiry(parts: list[RawTicks]) -> list[RawTicks]:
-    traded: Counter[str] = Counter()
-    for part in parts:
-        traded[part.symbol] += 0 if part.trades is None else len(part.trades.time_ns)
-    best = traded.most_common(1)[0][0]
-    chosen = [part for part in parts if part.symbol == best]
-    if len(traded) > 1:
-        chosen[0].warnings.append(
-            f"{best} is taken, the most traded of {len(traded)} expiries; choose with symbol="
-        )
-    return chosen
-
-
-def choose_days(parts: list[RawTicks], days: Iterable[dt.date | str] | None) -> list[RawTicks]:
-    """Return the parts, cut to the sessions that start on the wanted days (UTC)."""
-    if days is None:
-        return parts
-    spans = np.array(sorted({s for p in parts for s in p.sessions}), np.int64).reshape(-1, 2)
-    wanted = {(int(a), int(b)) for a, b in choose_sessions(spans, days)}
-    return [cut for part in parts if (cut := _cut_part(part, wanted)) is not None]
-
-
-def choose_sessions(sessions: Int64Array, days: Iterable[dt.date | str]) -> Int64Array:
-    """Return the sessions that start on the wanted days (UTC); refuse if there is none."""
-    try:
-        wanted = {d if isinstance(d, dt.date) else dt.date.fromisoformat(d) for d in days}
-    except ValueError as error:
-        raise InvalidInputError(f"days: {error}; give dates like 2013-10-07") from error
-    chosen = [_day_of(int(start)) in wanted for start, _ in sessions]
-    if not any(chosen):
-        have = sorted({_day_of(int(start)).isoformat() for start, _ in sessions})
-        raise InvalidTicksError(
-            f"none of the wanted days is in the files; they hold {', '.join(have) or 'none'}"
-        )
-    wanted_sessions: Int64Array = sessions[np.array(chosen)]
-    return wanted_sessions
-
-
-def _cut_part(part: RawTicks, wanted: set[tuple[int, int]]) -> RawTicks | None:
-    sessions = [session for session in part.sessions if session in wanted]
-    if len(sessions) == len(part.sessions):
-        return part
-    if not sessions:
-        return None
-    return replace(
-        part,
-        sessions=sessions,
-        trades=_cut_rows(part.trades, sessions),
-        quotes=_cut_rows(part.quotes, sessions),
-    )
-
-
-def _cut_rows(rows: _Rows | None, sessions: list[tuple[int, int]]) -> _Rows | None:
-    if rows is None:
-        return None
-    kept = np.concatenate([np.arange(*np.searchsorted(rows.time_ns, session)) for session in sessions])
-    columns = {name: getattr(rows, name) for name in rows.__slots__}
-    return replace(rows, **{name: column[kept] for name, column in columns.items() if column is not None})
-
-
-def _day_of(time_ns: int) -> dt.date:
-    return dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC).date()
 
 
 def assemble(
@@ -150,14 +51,14 @@ def assemble(
     counts: Counter[str] = Counter()
     for part in parts:
         counts.update(part.counts)
-    parts = sorted(parts, key=lambda part: part.sessions[0] if part.sessions else (0, 0))
-    sessions = _merge_sessions(parts)
+    parts = sorted(align(parts), key=lambda part: part.sessions[0] if part.sessions else (0, 0))
+    sessions = merge_sessions(parts)
     instrument, tick, lot, warnings = _make_instrument(parts, tick_size, lot_size)
     resolution = max(part.resolution_ns for part in parts)
-    grid = _Grid(instrument, sessions, tick, lot, resolution)
+    grid = Grid(instrument, sessions, tick, lot, resolution)
     market = MarketData(
-        trades=_join_trades(parts, grid),
-        quotes=_join_quotes(parts, grid, counts),
+        trades=join_trades(parts, grid, counts),
+        quotes=join_quotes(parts, grid, counts),
         description=f"{parts[0].format}: {instrument.symbol}, {len(sessions)} session(s)",
     )
     if len(market.trades) == 0 and len(market.quotes) == 0:
@@ -165,6 +66,7 @@ def assemble(
             f"{', '.join(p.label for p in parts[:3])}: no trade and no quote is left inside the sessions; check "
             "the day and the hours"
         )
+    market = _drop_empty_sessions(market)
     sides, rules = compute_signing_rules(market.trades, market.quotes)
     market = replace(market, trades=replace(market.trades, side=sides))
     figures = measure_quality(market, rules)
@@ -209,30 +111,6 @@ _COUNTED = (
 )
 
 
-def _merge_sessions(parts: Sequence[RawTicks]) -> Int64Array:
-    """Sessions in order; trades and quotes of one day share theirs, two files of one kind may not overlap."""
-    for kind in ("trades", "quotes"):
-        spans = sorted((s, p.label) for p in parts if _has(p, kind) for s in p.sessions)
-        for (first, first_label), (second, second_label) in itertools.pairwise(spans):
-            if second[0] < first[1]:
-                raise InvalidTicksError(
-                    f"{second_label} covers the same {kind} as {first_label}; give each day once"
-                )
-    merged: list[list[int]] = []
-    joined = parts[0].calendar == "cme"  # a session that crosses midnight is one
-    for start, end in sorted({s for p in parts for s in p.sessions}):
-        if merged and (start < merged[-1][1] or (joined and start == merged[-1][1])):
-            merged[-1][1] = max(merged[-1][1], end)
-        else:
-            merged.append([start, end])
-    return np.array(merged, dtype=np.int64).reshape(-1, 2)
-
-
-def _has(part: RawTicks, kind: str) -> bool:
-    ticks = getattr(part, kind)
-    return ticks is not None and len(ticks.time_ns) > 0
-
-
 def _make_instrument(
     parts: Sequence[RawTicks], tick_size: float | None, lot_size: float | None
 ) -> tuple[Instrument, int, int, list[str]]:
@@ -266,59 +144,19 @@ def _step(name: str, wanted: float | None, decimals: int, steps: list[int], warn
     return min((s for s in steps if s > 0), default=1)
 
 
-def _join(parts: Sequence[RawTrades] | Sequence[RawQuotes], name: str) -> Int64Array:
-    columns = [getattr(part, name) for part in parts]
-    return columns[0] if len(columns) == 1 else np.concatenate(columns or [np.empty(0, np.int64)])
-
-
-def _join_trades(parts: Sequence[RawTicks], grid: _Grid) -> Trades:
-    raw = [part.trades for part in parts if part.trades is not None]
-    price = _join(raw, "price")
-    ticks, rest = _divide(price, grid.tick)
-    ids = [part.id for part in raw if part.id is not None]
-    sides = [np.zeros(len(p.time_ns), np.int8) if p.side is None else p.side for p in raw]
-    sub_tick: NDArray[np.float32] | None = (rest / grid.tick).astype(np.float32) if rest.any() else None
-    local = raw and all(part.local_time_ns is not None for part in raw)
-    return Trades(
-        time_ns=_join(raw, "time_ns"),
-        price_ticks=ticks,
-        size_lots=_join(raw, "size") // grid.lot if grid.lot > 1 else _join(raw, "size"),
-        side=np.concatenate(sides) if sides else np.empty(0, np.int8),
-        id=np.concatenate(ids) if ids and len(ids) == len(raw) else np.arange(len(price)),
-        sub_tick=sub_tick,
-        local_time_ns=_join(raw, "local_time_ns") if local else None,
-        sessions=grid.sessions,
-        resolution_ns=grid.resolution_ns,
-        instrument=grid.instrument,
+def _drop_empty_sessions(market: MarketData) -> MarketData:
+    """A session without any event is a closed market (the Friday evening of a futures day)."""
+    edges = market.sessions
+    events = sum(
+        np.diff(np.searchsorted(t, edges), axis=1)[:, 0]
+        for t in (market.trades.time_ns, market.quotes.time_ns)
     )
-
-
-def _join_quotes(parts: Sequence[RawTicks], grid: _Grid, counts: Counter[str]) -> Quotes:
-    """Bid rounded down to the grid, ask up; a bid below one tick is no price."""
-    raw = [part.quotes for part in parts if part.quotes is not None]
-    ask, rest = _divide(_join(raw, "ask"), grid.tick)
-    local = raw and all(part.local_time_ns is not None for part in raw)
-    columns = {
-        "time_ns": _join(raw, "time_ns"),
-        "bid_ticks": _divide(_join(raw, "bid"), grid.tick)[0],
-        "bid_lots": _join(raw, "bid_size") // grid.lot if grid.lot > 1 else _join(raw, "bid_size"),
-        "ask_ticks": ask + (rest > 0) if rest.any() else ask,
-        "ask_lots": _join(raw, "ask_size") // grid.lot if grid.lot > 1 else _join(raw, "ask_size"),
-    }
-    if local:
-        columns["local_time_ns"] = _join(raw, "local_time_ns")
-    if len(ask) and columns["bid_ticks"].min() < 1:
-        kept = columns["bid_ticks"] > 0
-        counts["bad_prices"] += int(np.count_nonzero(~kept))
-        columns = {name: column[kept] for name, column in columns.items()}
-    return Quotes(
-        **columns, sessions=grid.sessions, resolution_ns=grid.resolution_ns, instrument=grid.instrument
+    if np.all(events):
+        return market
+    kept = edges[np.asarray(events) > 0]
+    return replace(
+        market, trades=replace(market.trades, sessions=kept), quotes=replace(market.quotes, sessions=kept)
     )
-
-
-def _divide(values: Int64Array, step: int) -> tuple[Int64Array, Int64Array]:
-    quotient = values // step
-    return quotient, values - quotient * step
 
 
 def _drop_crossed(market: MarketData) -> tuple[MarketData, int]:

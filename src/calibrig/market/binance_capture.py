@@ -112,6 +112,7 @@ def _make_ticks(source: SourceFile, parsed: dict[str, Any], index: int) -> RawTi
         time_unit=clock.unit,
         sessions=[(min(everything), max(everything) + 1)] if everything else [],
         price_unit="USDT",
+        continuous=True,
         trades=RawTrades(
             time_ns=trade_ns,
             price=trades["price"],

@@ -46,6 +46,8 @@ def recognise_lean_equity(source: SourceFile, first_line: str) -> bool:
     fields = first_line.split(",")
     if file is None or file["expiry"] or len(fields) != (6 if file["kind"] == "trade" else 8):
         return False
+    if file["kind"] == "trade" and fields[3].isdigit():
+        return False  # minute bars: open, high, low, close
     return all(f.lstrip("-").isdigit() for f in fields[:2])
 
 

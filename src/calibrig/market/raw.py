@@ -74,6 +74,7 @@ class RawTicks:
 
     ``tick`` and ``lot`` are in units of ``10 ** -price_decimals`` and ``10 ** -size_decimals``; negative where they
     are inferred from the data. ``root`` is the underlying where ``symbol`` names one of its expiries.
+    ``continuous``: files follow each other without a close, as rotated captures do.
     """
 
     label: str
@@ -88,6 +89,7 @@ class RawTicks:
     time_unit: str
     sessions: list[tuple[int, int]]
     root: str = ""
+    continuous: bool = False
     calendar: str = "24/7"
     price_unit: str = "USD"
     trades: RawTrades | None = None

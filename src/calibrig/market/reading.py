@@ -9,7 +9,8 @@ from os import PathLike
 from pathlib import Path
 
 from calibrig.errors import FileFormatError, InvalidInputError, InvalidTicksError, MissingFileError
-from calibrig.market.assembly import assemble, choose_days, choose_sessions, choose_symbol
+from calibrig.market.assembly import assemble
+from calibrig.market.choosing import choose_days, choose_sessions, choose_symbol
 from calibrig.market.columns import read_mapped_file
 from calibrig.market.files import Paths, list_sources
 from calibrig.market.formats import read_source

@@ -1,0 +1,118 @@
+"""Hawkes fits on real ticks: every data set, each day and all days, child fills merged and not, profile and none.
+
+Run ``python -m benchmarks.hawkes_real_ticks [folder]``; the folder is laid out like ../shared/data. Prints one
+Markdown table.
+"""
+
+from __future__ import annotations
+
+import lzma
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from calibrig import HawkesFit, Instrument, Trades, fit_hawkes, read_market
+from calibrig.errors import CalibrigError
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+SETS = (
+    ("SPY", "us_equities_2013/spy", "SPY"),
+    ("BAC", "us_equities_2013/bac", "BAC"),
+    ("AIG", "us_equities_2013/aig", "AIG"),
+    ("GC", "gc_futures_2013", "GC"),
+    ("usdm BTCUSDT", "binance_capture_2024/usdm_btcusdt_20240808.gz", "BTCUSDT"),
+    ("usdm ETHUSDT", "binance_capture_2024/usdm_ethusdt_20240808.gz", "ETHUSDT"),
+    ("spot BTCUSDT", "binance_capture_2024/spot_btcusdt_20240808.gz", "BTCUSDT"),
+    ("spot ETHUSDT", "binance_capture_2024/spot_ethusdt_20240808.gz", "ETHUSDT"),
+)
+
+
+def read_bitstamp(path: Path) -> Trades:
+    """Trades of the order-by-order file: two resting orders of opposite sides that lose the same volume together.
+
+    The order with the higher number came later: it is the aggressor.
+    """
+    with lzma.open(path) as file:
+        rows = pl.read_csv(file.read())
+    rows = rows.with_columns(
+        (pl.col("volume").shift(1).over("id") - pl.col("volume")).alias("fill"),
+    ).filter((pl.col("fill") > 0) & (pl.col("action") != "created"))
+    fills = rows.sort("timestamp", "id", maintain_order=True).select("id", "timestamp", "fill", "direction", "price")
+    bids = fills.filter(pl.col("direction") == "bid").rename({"id": "bid_id"}).sort("timestamp")
+    asks = fills.filter(pl.col("direction") == "ask").rename({"id": "ask_id", "price": "ask_price"}).sort("timestamp")
+    pairs = (
+        bids.join_asof(
+            asks.with_columns(pl.col("timestamp").alias("ask_time")),
+            on="timestamp", by="fill", strategy="nearest", tolerance=2_000,
+        )
+        .filter(pl.col("ask_id").is_not_null())
+        .unique(["bid_id", "fill", "timestamp"], maintain_order=True)
+        .sort("timestamp")
+    )  # fmt: skip
+    buyer = pairs["bid_id"].to_numpy() > pairs["ask_id"].to_numpy()
+    resting = np.where(buyer, pairs["ask_price"].to_numpy(), pairs["price"].to_numpy())
+    aggressor = np.where(buyer, pairs["bid_id"].to_numpy(), pairs["ask_id"].to_numpy())
+    time_ns = pairs["timestamp"].to_numpy() * 1_000_000
+    return Trades(
+        time_ns=time_ns,
+        price_ticks=np.round(resting).astype(np.int64),
+        size_lots=pairs["fill"].to_numpy(),
+        side=np.where(buyer, 1, -1),
+        id=aggressor,
+        sessions=[[int(time_ns[0]), int(time_ns[-1]) + 1]],
+        resolution_ns=1_000_000,
+        instrument=Instrument(symbol="BTCUSD", tick_size=0.01, lot_size=1e-8),
+    )
+
+
+def samples(folder: Path) -> Iterator[tuple[str, Trades]]:
+    """Every day and, where there are several, all days together."""
+    for name, part, symbol in SETS:
+        if not (folder / part).exists():
+            continue
+        trades = read_market([folder / part], symbol=symbol).market.trades
+        full = [s for s in trades.sessions.tolist() if np.searchsorted(trades.time_ns, s[1]) > np.searchsorted(trades.time_ns, s[0])]
+        if len(full) > 1:
+            for start, end in full:
+                yield f"{name} {np.datetime64(start, 'ns').astype('datetime64[D]')}", trades.between(start, end)
+        yield f"{name} {'all days' if len(full) > 1 else ''}".strip(), trades
+    bitstamp = folder / "bitstamp_l3_2015" / "orders.csv.xz"
+    if bitstamp.exists():
+        yield "Bitstamp BTCUSD", read_bitstamp(bitstamp)
+
+
+def row(name: str, how: str, fit: HawkesFit) -> str:
+    """One line of the table."""
+    p, e = fit.parameters, fit.standard_errors
+    failed = ", ".join(gate.name for gate in fit.gates if gate.passed is False)
+    skill = "-" if p.calibration_r_squared is None else f"{p.calibration_r_squared:.2f}"
+    return (
+        f"| {name} | {how} | {p.calibration_samples:,} | {p.branching_ratio:.3f} +- {e['branching_ratio']:.3f} "
+        f"| {p.n_cross / max(p.n_self, 1e-12):.2f} | {p.beta * 1e3:.3g} | {p.gamma:.3f} +- {e['gamma']:.3f} | {skill} "
+        f"| {fit.verdict} | {failed} | {fit.total_s:.2f} |"
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
+    print("| data | child fills, profile | events | n | cross/self | beta, ms | gamma | Q-Q skill | verdict | gates failed | s |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for name, trades in samples(folder):
+        ways = [("merged", "auto", 13), ("kept", "none", 13)]
+        if len(trades.sessions) > 1:
+            ways.append(("merged, no profile", "auto", 1))
+        for how, rule, bins in ways:
+            try:
+                fit = fit_hawkes(trades, child_fills=rule, profile_bins=bins)  # type: ignore[arg-type]
+            except CalibrigError as error:
+                print(f"| {name} | {how} | {len(trades):,} | - | - | - | - | - | refused | {error} | - |", flush=True)
+                continue
+            print(row(name, how, fit), flush=True)
+
+
+if __name__ == "__main__":
+    main()

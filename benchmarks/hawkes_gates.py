@@ -159,10 +159,15 @@ def judge(job: tuple[str, int, int]) -> tuple[str, bool, str, str, dict[str, flo
 
 
 def run(
-    runs: int = 20, events: int = 100_000, names: list[str] | None = None, workers: int = 2
+    runs: int = 20,
+    events: int = 100_000,
+    names: list[str] | None = None,
+    *,
+    first_seed: int = 0,
+    workers: int = 2,
 ) -> dict[str, object]:
     """Return, per case, how many of the runs got the right name, the verdicts and the gates that failed."""
-    jobs = [(name, seed, events) for name in names or CASES for seed in range(runs)]
+    jobs = [(name, seed, events) for name in names or CASES for seed in range(first_seed, first_seed + runs)]
     out: dict[str, object] = {}
     with ProcessPoolExecutor(workers) as pool:
         results = list(pool.map(judge, jobs, chunksize=2))
@@ -182,9 +187,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--cases", nargs="*", choices=list(CASES))
     arguments = parser.parse_args()
-    result = run(arguments.runs, arguments.events, arguments.cases)
+    result = run(arguments.runs, arguments.events, arguments.cases, first_seed=arguments.first_seed)
     for name, row in result.items():
         print(f"{name:16} {row}")
     print(json.dumps(result))

@@ -40,9 +40,15 @@ def read_bitstamp(path: Path) -> Trades:
     rows = rows.with_columns(
         (pl.col("volume").shift(1).over("id") - pl.col("volume")).alias("fill"),
     ).filter((pl.col("fill") > 0) & (pl.col("action") != "created"))
-    fills = rows.sort("timestamp", "id", maintain_order=True).select("id", "timestamp", "fill", "direction", "price")
+    fills = rows.sort("timestamp", "id", maintain_order=True).select(
+        "id", "timestamp", "fill", "direction", "price"
+    )
     bids = fills.filter(pl.col("direction") == "bid").rename({"id": "bid_id"}).sort("timestamp")
-    asks = fills.filter(pl.col("direction") == "ask").rename({"id": "ask_id", "price": "ask_price"}).sort("timestamp")
+    asks = (
+        fills.filter(pl.col("direction") == "ask")
+        .rename({"id": "ask_id", "price": "ask_price"})
+        .sort("timestamp")
+    )
     pairs = (
         bids.join_asof(
             asks.with_columns(pl.col("timestamp").alias("ask_time")),
@@ -74,10 +80,17 @@ def samples(folder: Path) -> Iterator[tuple[str, Trades]]:
         if not (folder / part).exists():
             continue
         trades = read_market([folder / part], symbol=symbol).market.trades
-        full = [s for s in trades.sessions.tolist() if np.searchsorted(trades.time_ns, s[1]) > np.searchsorted(trades.time_ns, s[0])]
+        full = [
+            s
+            for s in trades.sessions.tolist()
+            if np.searchsorted(trades.time_ns, s[1]) > np.searchsorted(trades.time_ns, s[0])
+        ]
         if len(full) > 1:
             for start, end in full:
-                yield f"{name} {np.datetime64(start, 'ns').astype('datetime64[D]')}", trades.between(start, end)
+                yield (
+                    f"{name} {np.datetime64(start, 'ns').astype('datetime64[D]')}",
+                    trades.between(start, end),
+                )
         yield f"{name} {'all days' if len(full) > 1 else ''}".strip(), trades
     bitstamp = folder / "bitstamp_l3_2015" / "orders.csv.xz"
     if bitstamp.exists():
@@ -99,7 +112,9 @@ def row(name: str, how: str, fit: HawkesFit) -> str:
 def main() -> None:
     """Print the table."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
-    print("| data | child fills, profile | events | n | cross/self | beta, ms | gamma | Q-Q skill | verdict | gates failed | s |")
+    print(
+        "| data | child fills, profile | events | n | cross/self | beta, ms | gamma | Q-Q skill | verdict | gates failed | s |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name, trades in samples(folder):
         ways = [("merged", "auto", 13), ("kept", "none", 13)]
@@ -109,7 +124,10 @@ def main() -> None:
             try:
                 fit = fit_hawkes(trades, child_fills=rule, profile_bins=bins)  # type: ignore[arg-type]
             except CalibrigError as error:
-                print(f"| {name} | {how} | {len(trades):,} | - | - | - | - | - | refused | {error} | - |", flush=True)
+                print(
+                    f"| {name} | {how} | {len(trades):,} | - | - | - | - | - | refused | {error} | - |",
+                    flush=True,
+                )
                 continue
             print(row(name, how, fit), flush=True)
 

@@ -29,10 +29,11 @@ Float64Array = NDArray[np.float64]
 
 FEWEST_EVENTS = 2_000
 KS_FLOOR, KS_FACTOR = 0.02, 1.63
-MEAN_FLOOR, MEAN_FACTOR = 0.03, 3.0
+MEAN_FLOOR, MEAN_FACTOR = 0.03, 4.0
 ACF_FLOOR, ACF_FACTOR, ACF_LAGS = 0.03, 4.0, 20
 SKILL_LEAST = 0.8
 NOTHING_TO_EXPLAIN = 0.995
+POISSON_LEVEL, EXPONENTIAL_LEVEL = 0.99, 0.95
 SIDES = (("buy", 1), ("sell", -1))
 
 
@@ -66,7 +67,7 @@ class HeldOut:
     log_likelihood : float
         Of those events, given all before them.
     gain_over_poisson, gain_over_exponential : tuple of float
-        Gain per event in nats, with its one-sided 99 % lower and upper bounds.
+        Gain per event in nats, with its one-sided lower and upper bounds (99 % and 95 %).
     residuals : dict
         Time-rescaled residuals by side.
     quantiles : dict
@@ -88,13 +89,13 @@ class HeldOut:
 
 
 def block_bootstrap_bounds(
-    values: Float64Array, *, seed: int, resamples: int = 1_000
+    values: Float64Array, *, level: float, seed: int, resamples: int = 1_000
 ) -> tuple[float, float, float]:
-    """Mean of dependent values with its one-sided 99 % lower and upper bounds, by resampling about 100 blocks.
+    """Mean of dependent values with its one-sided lower and upper bounds, by resampling about 100 blocks.
 
     Examples
     --------
-    >>> mean, low, high = block_bootstrap_bounds(np.full(1_000, 2.0), seed=1)
+    >>> mean, low, high = block_bootstrap_bounds(np.full(1_000, 2.0), level=0.95, seed=1)
     >>> mean, low, high
     (2.0, 2.0, 2.0)
     """
@@ -104,7 +105,7 @@ def block_bootstrap_bounds(
     sizes = np.diff(np.append(edges, len(values)))
     draw = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1.0 / blocks), size=resamples)
     means = (draw @ sums) / (draw @ sizes)
-    low, high = np.quantile(means, (0.01, 0.99))
+    low, high = np.quantile(means, (1.0 - level, level))
     return float(values.mean()), float(low), float(high)
 
 
@@ -166,15 +167,15 @@ def quantile_skill(model: Float64Array, poisson: Float64Array) -> float | None:
     return round(1.0 - model_error / poisson_error, 12)
 
 
-def judge_gain(name: str, bounds: tuple[float, float, float], against: str) -> GateResult:
-    """Log-likelihood gain per held-out event; its one-sided 99 % lower bound must be above 0."""
+def judge_gain(name: str, bounds: tuple[float, float, float], against: str, level: float) -> GateResult:
+    """Log-likelihood gain per held-out event; its one-sided lower bound must be above 0."""
     mean, low, high = bounds
     return GateResult(
         name=name,
         value=mean,
-        limit="99 % lower bound > 0",
+        limit=f"{level:.0%} lower bound > 0".replace("%", " %"),
         passed=bool(low > 0.0),
-        detail=f"nats per event over {against}, 98 % interval {low:.4g} .. {high:.4g}",
+        detail=f"nats per event over {against}, bounds {low:.4g} and {high:.4g}",
     )
 
 

@@ -383,10 +383,16 @@ def _judge_held_out(held: HeldOut, rival: dict[int, Float64Array] | None = None)
     )
     return [
         gates.judge_gain(
-            "gain_over_poisson", held.gain_over_poisson, "a Poisson process with the same profile"
+            "gain_over_poisson",
+            held.gain_over_poisson,
+            "a Poisson process with the same profile",
+            gates.POISSON_LEVEL,
         ),
         gates.judge_gain(
-            "gain_over_exponential", held.gain_over_exponential, "an exponential Hawkes process"
+            "gain_over_exponential",
+            held.gain_over_exponential,
+            "an exponential Hawkes process",
+            gates.EXPONENTIAL_LEVEL,
         ),
         gates.judge_quantiles(held.skill),
         *gates.judge_ks(residuals),

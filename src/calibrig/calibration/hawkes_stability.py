@@ -18,7 +18,7 @@ __all__ = ["branching", "judge_seasonality", "judge_stability"]
 Float64Array = NDArray[np.float64]
 
 _EVENTS_PER_PART = 10_000
-_LIMIT_SE = 3.0
+_LIMIT_SE = 3.5
 _MOST_PARTS = 6
 
 
@@ -80,7 +80,7 @@ def judge_stability(
 
 
 def _pair_limit(parts: int) -> float:
-    """3 SE for one comparison; for more, the limit that keeps the same false-alarm rate (Bonferroni)."""
+    """The limit for one comparison; for more, the limit that keeps the same false-alarm rate (Bonferroni)."""
     from statistics import NormalDist
 
     pairs = parts * (parts - 1) / 2

@@ -21,6 +21,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "demo": Command("calibrig.cli.demo", "The whole product on a simulated market with known truth."),
     "run": Command("calibrig.cli.run", "The whole product on your ticks."),
+    "fit": Command("calibrig.cli.fit", "One model alone on your ticks: fit it and judge it."),
     "store": Command("calibrig.cli.store", "Versions of parameters: read, change, verify, carry over."),
     "bridge": Command("calibrig.cli.bridge", "Inference in software or on a card: measure, watch, validate."),
     "doctor": Command("calibrig.cli.doctor", "What this machine offers, what that means, what to change."),

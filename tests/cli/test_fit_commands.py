@@ -1,0 +1,67 @@
+"""``calibrig fit hawkes`` on a small file: table, JSON, plots, exit codes."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibrig import HawkesParameters, simulate_hawkes, simulate_market
+from calibrig.calibration.hawkes_rolling import fit_hawkes_rolling
+from calibrig.cli.frame import run_command_line
+from calibrig.errors import InvalidInputError
+
+
+@pytest.fixture
+def ticks(tmp_path: Path) -> Path:
+    """One day of trades in the LEAN layout, bursty, up a tick for buys and down for sells."""
+    truth = HawkesParameters(alpha_self=0.3, alpha_cross=0.1, beta=0.5, gamma=2.0, lambda_base=0.2)
+    time_ns, side = simulate_hawkes(truth, sessions=[(0, 1_200 * 10**9)], seed=2)
+    price = 100_000 + 100 * np.where(side > 0, 1, 0)
+    rows = [
+        f"{34_200_000 + t // 10**6},{p},100,P,0,0"
+        for t, p in zip(time_ns.tolist(), price.tolist(), strict=True)
+    ]
+    folder = tmp_path / "acme"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "20131007_trade.zip", "w") as archive:
+        archive.writestr("20131007_acme_Trade_Tick.csv", "\n".join(rows) + "\n")
+    return folder
+
+
+def test_json_holds_the_fit_and_the_exit_code_the_verdict(
+    ticks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run_command_line(["fit", "hawkes", str(ticks), "--json", "--plot", str(tmp_path / "plots")])
+    (fit,) = json.loads(capsys.readouterr().out)
+    assert fit["fit"]["evidence"]["verdict"] == "TOO_FEW_EVENTS"
+    assert code == 4
+    assert len(list((tmp_path / "plots").glob("*.svg"))) == 1
+
+
+def test_rolling_windows_keep_their_order_and_report_as_they_come() -> None:
+    trades = simulate_market(seed=1, sessions=3, session_s=300.0).market.trades
+    seen: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        found = fit_hawkes_rolling(
+            {"A": trades, "B": trades},
+            window_sessions=2,
+            executor=pool,
+            on_done=lambda item: seen.append(item.symbol),
+        )
+    assert [item.symbol for item in found] == ["A", "A", "B", "B"]
+    assert sorted(seen) == ["A", "A", "B", "B"]
+    assert found[0].start_ns < found[1].start_ns
+    first, same = found[0].fit, found[2].fit
+    assert first is not None
+    assert same is not None
+    assert first.parameters == same.parameters
+
+
+def test_windows_of_no_session_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="window_sessions is 0"):
+        fit_hawkes_rolling({}, window_sessions=0)

@@ -74,3 +74,46 @@ def bridge(
         ]
     )
     return 0 if proof.passed else 1
+
+
+@app.command("store")
+def store(
+    *,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same faults.")] = 0,
+    small: Annotated[bool, typer.Option("--small", help="The size that runs in every test run.")] = False,
+    only: Annotated[
+        str, typer.Option("--only", help="Only campaigns whose name or backend holds this.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON, too.")] = None,
+    json: JsonOption = False,
+) -> int:
+    """Cut the power, kill writers, fail system calls, fill disks, change bytes, step clocks, stop servers."""
+    import msgspec
+
+    from calibrig.testing.store_campaigns import CampaignRow, prove_store
+
+    def show(row: CampaignRow) -> None:
+        verdict = "holds" if row.violations == 0 else f"FAILS {row.violations} times: {row.problems[0]}"
+        sys.stderr.write(f"{row.name} ({row.backend}): {row.runs} in {row.seconds:.0f} s, {verdict}\n")
+
+    proof = prove_store(seed=seed, full=not small, only=only, tell=show)
+    if out is not None:
+        out.write_bytes(msgspec.json.format(msgspec.json.encode(proof), indent=1))
+    if json:
+        print_json({"holds": proof.holds, **msgspec.to_builtins(proof)})
+        return 0 if proof.holds else 1
+    rows = [
+        (
+            row.name,
+            row.backend,
+            row.runs,
+            row.violations,
+            row.seconds,
+            " ".join(f"{name}={value:.4g}" for name, value in row.detail.items()),
+        )
+        for row in proof.rows
+    ]
+    header = ("campaign", "backend", "tried", "broken", "seconds", "seen")
+    print_table(f"Store, seed {proof.seed}", header, rows)
+    print_lines(f"not run here: {text}" for text in proof.skipped)
+    return 0 if proof.holds else 1

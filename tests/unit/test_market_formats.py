@@ -147,6 +147,13 @@ def test_binance_futures_dumps_with_headers_join_to_one_market(tmp_path: Path) -
     assert reading.quality.time_unit == "ms"
 
 
+def test_spot_and_futures_of_one_name_are_not_mixed(tmp_path: Path) -> None:
+    (tmp_path / "BTCUSDT-trades-2024-01-01.csv").write_text(UM_TRADES)
+    (tmp_path / "BTCUSDT-aggTrades-2025-01-01.csv").write_text(SPOT_AGG)
+    with pytest.raises(InvalidTicksError, match=r"several venues .*binance spot.*give the files of one"):
+        read_market(tmp_path)
+
+
 def test_checksum_file_is_verified(tmp_path: Path) -> None:
     path = zipped(
         tmp_path / "BTCUSDT-aggTrades-2025-01-01.zip", **{"BTCUSDT-aggTrades-2025-01-01.csv": SPOT_AGG}

@@ -75,6 +75,12 @@ def merge_sessions(parts: Sequence[RawTicks]) -> Int64Array:
     moment; the parts of a futures session that touch at midnight UTC are one.
     """
     for kind in ("trades", "quotes"):
+        venues = {p.venue: p.label for p in parts if _has(p, kind)}
+        if len(venues) > 1:
+            raise InvalidTicksError(
+                f"the {kind} are of several venues ({', '.join(f'{v}: {label}' for v, label in venues.items())}); "
+                "give the files of one"
+            )
         spans = sorted((s, p.label) for p in parts if _has(p, kind) for s in p.sessions)
         moment = OVERLAP_NS if all(part.continuous for part in parts) else 0
         for (first, first_label), (second, second_label) in itertools.pairwise(spans):

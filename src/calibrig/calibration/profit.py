@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from calibrig.calibration.blocks import choose_block_length, resample_stationary
+from calibrig.calibration.blocks import choose_block_length, compute_long_run_variance, resample_stationary
 from calibrig.calibration.judging import combine_gates
 from calibrig.calibration.statistics import (
     OverfittingProbability,
@@ -31,6 +31,7 @@ FEWEST_DAYS = 60
 _RESTRICTING = {"reconciliation": "paper_or_minimum_size"}
 _PATHS = 1_000
 _MONTH = 21  # trading days
+_DEPENDENT_DAYS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class ProfitEvidence:
     overfitting : OverfittingProbability or None
         None where variants or days do not allow CSCV.
     mean_lower_bound : float or None
-        Lower end of the 95 % interval of the mean daily result, its error by stationary block bootstrap.
+        Lower end of the 95 % interval of the mean daily result; its error is the larger of stationary block bootstrap
+        and Newey-West over 5 days.
     drawdown_quantile : float or None
         99 % quantile of the largest drawdown over 21 days, by the same bootstrap.
     gates : tuple of GateResult
@@ -151,7 +153,7 @@ def judge_profit(
             bound,
             "95 % interval of the mean day above 0",
             None if bound is None else bound > 0.0,
-            "stationary block bootstrap: dependent days are allowed",
+            "error by block bootstrap or Newey-West over 5 days, the larger: dependent days are allowed",
         ),
         _overfitting_gate(overfitting, selection),
         *_condition_gates(conditions),
@@ -271,7 +273,9 @@ def _resample(daily: Float64Array, seed: int) -> tuple[float, float]:
     length = choose_block_length(daily) if days >= 8 else 1.0
     generator = np.random.default_rng(seed)
     drawn = resample_stationary(days, block_length=length, paths=_PATHS, generator=generator)
-    error = float(daily[drawn].mean(axis=1).std(ddof=1)) * math.sqrt(days / (days - 1.0))
+    resampled = float(daily[drawn].mean(axis=1).std(ddof=1))
+    lagged = math.sqrt(compute_long_run_variance(daily, lags=_DEPENDENT_DAYS) / days)
+    error = max(resampled, lagged) * math.sqrt(days / (days - 1.0))
     bound = float(daily.mean()) - float(stdtrit(days - 1.0, 0.975)) * error
     equity = np.cumsum(daily[drawn[:, :_MONTH]], axis=1)
     peak = np.maximum(np.maximum.accumulate(equity, axis=1), 0.0)

@@ -119,7 +119,7 @@ private:
 
     static std::int64_t floor_to_integer(double x) noexcept {
         if (x > 4e18) return 4'000'000'000'000'000'000;
-        if (x < -4e18) return -4'000'000'000'000'000'000;
+        if (!(x > -4e18)) return -4'000'000'000'000'000'000;  // not a number comes here: the price collar refuses it
         const auto whole = static_cast<std::int64_t>(x);
         return whole - (static_cast<double>(whole) > x ? 1 : 0);
     }

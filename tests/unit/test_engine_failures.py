@@ -25,12 +25,14 @@ from engine_markets import (
     stamp,
     trades_at,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from calibrig import AcceleratorMode, HardwareInTheLoopBridge
 from calibrig._native import engine as native
 from calibrig.engine import ACTIONS, FILL_KINDS, REASONS, Engine, PreTradeLimits, replay
 from calibrig.engine.parameter_block import make_block
-from calibrig.errors import BridgeStateError, InvalidInputError
+from calibrig.errors import BridgeStateError, InvalidInputError, InvalidParametersError
 from calibrig.market import MarketData, Quotes, Trades
 from calibrig.models.signal import reference_model
 from calibrig.parameters import (
@@ -294,6 +296,41 @@ def test_orders_beyond_collar_value_or_volume_are_refused() -> None:
         result = replay(market, PLAIN, limits=limits)
         assert result.orders["size_lots"].max(initial=0) <= 2 if name == "order_volume" else True
         assert result.counts[name] > 100
+
+
+EXTREME = st.floats(1e-12, 1e12)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    gamma=EXTREME,
+    sigma=EXTREME,
+    kappa=EXTREME,
+    arrival_rate=EXTREME,
+    form=st.sampled_from(["stationary", "finite_horizon"]),
+    touch_only=st.booleans(),
+)
+def test_extreme_parameters_never_make_an_order_beyond_the_checks(
+    *, gamma: float, sigma: float, kappa: float, arrival_rate: float, form: str, touch_only: bool
+) -> None:
+    market = random_market(2, ticks=100)
+    quoting = msgspec.structs.replace(
+        QUOTING, gamma=gamma, sigma=sigma, kappa=kappa, arrival_rate=arrival_rate, touch_only=touch_only
+    )
+    parameters = msgspec.structs.replace(PLAIN, quoting=quoting)
+    result = replay(market, parameters, form=form, limits=PreTradeLimits(price_collar=0.02))
+    o = result.orders
+    made = o["action"] != ACTIONS.index("cancel")
+    q = market.quotes
+    at = np.searchsorted(q.time_ns, o["time_ns"][made], side="right") - 1
+    assert np.all(np.abs(o["price_ticks"][made] - q.mid_ticks()[at]) <= 0.02 * q.mid_ticks()[at] + 20)
+    assert np.abs(result.fills["position_lots"]).max(initial=0) <= RISK.max_position
+
+
+def test_an_order_size_beyond_counting_is_refused() -> None:
+    huge = msgspec.structs.replace(PLAIN, quoting=msgspec.structs.replace(QUOTING, order_size=1e300))
+    with pytest.raises(InvalidParametersError, match="order_size is 1e"):
+        replay(random_market(1), huge)
 
 
 def test_equal_orders_in_a_row_are_throttled() -> None:

@@ -15,6 +15,9 @@ ACCEPTABLE = ("unversioned", "default", "stale")
 """What a caller may accept by name; each is refused otherwise."""
 
 
+_MAX_ORDER_LOTS = 2**40
+
+
 def judge_parameters(
     parameters: ParameterSet, *, with_bridge: bool, accept: tuple[str, ...], max_age_s: float
 ) -> str:
@@ -63,6 +66,11 @@ def make_block(
     if quoting is not None:
         _require_grid("tick_size", quoting.tick_size, instrument.tick_size)
         _require_grid("lot_size", quoting.lot_size, instrument.lot_size)
+        if not quoting.order_size / quoting.lot_size <= _MAX_ORDER_LOTS:
+            raise InvalidParametersError(
+                f"AvellanedaStoikovParameters.order_size is {quoting.order_size!r}, more than {_MAX_ORDER_LOTS} lots; "
+                "give a smaller order"
+            )
     typical = 0.0 if quoting is None else quoting.sigma / math.sqrt(quoting.seconds_per_year)
     return _native.Parameters(
         [parameters.versions.get(kind, 0) for kind in KINDS],

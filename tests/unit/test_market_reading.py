@@ -338,6 +338,21 @@ def test_trades_only_have_no_quotes(tmp_path: Path) -> None:
         read_quotes(tmp_path)
 
 
+def test_gaps_are_stretches_without_trade_and_quote(tmp_path: Path) -> None:
+    quotes = [
+        "34200000,100000,500,0,0,P,1,0",
+        "34200000,0,0,100100,700,Q,1,0",
+        "45000000,100000,400,0,0,Z,1,0",
+    ]
+    trades = ["34300000,100100,300,P,1,0", "34330000,100100,300,P,1,0", "57500000,100100,300,P,1,0"]
+    write_lean(tmp_path, "quote", quotes)
+    write_lean(tmp_path, "trade", trades)
+    quality = read_market(tmp_path).quality
+    # 100 s, (30 s), 10,670 s, 12,500 s, 100 s
+    assert quality.gaps == 4
+    assert quality.longest_gap_s == 12_500.0
+
+
 def test_fingerprint_changes_with_any_value(tmp_path: Path) -> None:
     def print_of(rows: list[str]) -> str:
         write_lean(tmp_path, "trade", rows)

@@ -232,14 +232,17 @@ def _inside(time_ns: Int64Array, start: int, end: int) -> Int64Array:
 
 
 def _steps_without(quotes: Int64Array, trades: Int64Array, start: int, end: int) -> Int64Array:
+    """Stretches without any event that can be the longest or count as a gap."""
     edges = np.concatenate(([start], quotes, [end]))
     step = np.diff(edges)
     long = np.flatnonzero(step >= min(1_000_000_000, int(step.max())))
-    found = []
-    for i in long:
-        inside = _inside(trades, int(edges[i]), int(edges[i + 1]))
-        found.append(np.diff(np.concatenate(([edges[i]], inside, [edges[i + 1]]))))
-    return np.concatenate(found) if found else step
+    low, high = np.searchsorted(trades, edges[long]), np.searchsorted(trades, edges[long + 1])
+    empty = step[long[low == high]]
+    broken = (low < high) & (step[long] > min(int(empty.max(initial=0)), round(GAP_S * 1e9)))
+    found = [empty]
+    for i, a, b in zip(long[broken], low[broken], high[broken], strict=True):
+        found.append(np.diff(np.concatenate(([edges[i]], trades[a:b], [edges[i + 1]]))))
+    return np.concatenate(found)
 
 
 def _count_outside(trades: Trades, quotes: Quotes) -> int:

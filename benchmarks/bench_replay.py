@@ -3,14 +3,13 @@
 The full loop makes features, Hawkes intensity, prediction and quotes at each tick; the peer's task is quotes only (one
 order a side at the closed-form distance, moved when its price moves, conservative queue, same latency), so the ratio
 compares the engine without a bridge. The peer is given its fastest depth and counts its own events: a quote whose price
-moves is two of them. It runs in an environment of its own: ``CALIBRIG_PEER_PYTHON`` names an interpreter that has
-hftbacktest 2.4.4; without one the ratio is not measured.
+moves is two of them. It runs in an environment of its own
+(:mod:`benchmarks.peers.environment`); where hftbacktest cannot be installed the ratio is not measured.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.environment import peer_python
 from calibrig import AcceleratorMode, HardwareInTheLoopBridge
 from calibrig.engine import Replay, replay
 from calibrig.market import MarketData, read_market, simulate_market
@@ -72,7 +72,7 @@ def _measure(name: str, market: MarketData) -> list[dict[str, Any]]:
         "ours_messages": plain.orders.rows,
     }
     if peer is None:
-        return [*rows, {**row, "value": None, "peer": "not measured: set CALIBRIG_PEER_PYTHON"}]
+        return [*rows, {**row, "value": None, "peer": "not measured: hftbacktest could not be installed"}]
     theirs = peer["events"] / peer["cpu_s"]
     return [
         *rows,
@@ -125,7 +125,7 @@ def _parameters(market: MarketData) -> ParameterSet:
 
 
 def _peer(market: MarketData, parameters: ParameterSet) -> dict[str, Any] | None:
-    python = os.environ.get("CALIBRIG_PEER_PYTHON")
+    python = peer_python("replay", "hftbacktest==2.4.4", "numba")
     quoting = parameters.quoting
     if python is None or quoting is None:
         return None

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+DEV_STAMP := $(VENV)/installed-dev
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .PHONY: demo test test-system check bench clean format
@@ -12,11 +13,16 @@ NATIVE := CMakeLists.txt pyproject.toml $(shell find native -name '*.?pp' 2>/dev
 demo: $(STAMP)
 	$(BIN)/calibrig demo
 
+# What the demo needs; the checks add their tools. Both build the core once: the build is incremental.
 $(STAMP): $(NATIVE) tools/install.sh
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/install.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/install.sh .
 	@touch $@
 
-check: $(STAMP)
+$(DEV_STAMP): $(NATIVE) tools/install.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/install.sh '.[dev]'
+	@touch $@ $(STAMP)
+
+check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -26,14 +32,14 @@ test: check
 	$(BIN)/pytest -m "not system"
 	$(BIN)/pytest --doctest-modules src/calibrig -q
 
-test-system: $(STAMP)
+test-system: $(DEV_STAMP)
 	@bash tools/system-packages.sh
 	$(BIN)/pytest -m system
 
-bench: $(STAMP)
+bench: $(DEV_STAMP)
 	$(BIN)/python -m benchmarks
 
-format: $(STAMP)
+format: $(DEV_STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Make .venv and install calibrig with what its tests need. A missing tool is one clear sentence.
+# Make .venv and install calibrig: `install.sh .`, or `install.sh '.[dev]'` with what its tests need.
+# A missing tool is one clear sentence.
 set -euo pipefail
 PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv}
+TARGET=${1:-.}
 fail() { echo "calibrig: $*" >&2; exit 2; }
 
 command -v "$PYTHON" >/dev/null 2>&1 ||
@@ -28,6 +30,6 @@ started=$SECONDS
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 pip() { "$VENV/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
 pip install 'scikit-build-core>=0.11' 'nanobind>=2.9' cmake ninja
-PATH="$PWD/$VENV/bin:$PATH" pip install --no-build-isolation --editable '.[dev]' ||
+PATH="$PWD/$VENV/bin:$PATH" pip install --no-build-isolation --editable "$TARGET" ||
     fail "the installation failed; the compiler's or the package index's message stands above"
 echo "calibrig: installed in $((SECONDS - started)) s, $VENV takes $(du -sm "$VENV" | cut -f1) MB"

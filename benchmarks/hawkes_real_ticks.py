@@ -6,15 +6,13 @@ Markdown table.
 
 from __future__ import annotations
 
-import lzma
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
-from calibrig import HawkesFit, Instrument, Trades, fit_hawkes, read_market
+from calibrig import HawkesFit, Trades, fit_hawkes, read_market
 from calibrig.errors import CalibrigError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -27,51 +25,8 @@ SETS = (
     ("usdm ETHUSDT", "binance_capture_2024/usdm_ethusdt_20240808.gz", "ETHUSDT"),
     ("spot BTCUSDT", "binance_capture_2024/spot_btcusdt_20240808.gz", "BTCUSDT"),
     ("spot ETHUSDT", "binance_capture_2024/spot_ethusdt_20240808.gz", "ETHUSDT"),
+    ("Bitstamp", "bitstamp_l3_2015/orders.csv.xz", "BTCUSD"),
 )
-
-
-def read_bitstamp(path: Path) -> Trades:
-    """Trades of the order-by-order file: two resting orders of opposite sides that lose the same volume together.
-
-    The order with the higher number came later: it is the aggressor.
-    """
-    with lzma.open(path) as file:
-        rows = pl.read_csv(file.read())
-    rows = rows.with_columns(
-        (pl.col("volume").shift(1).over("id") - pl.col("volume")).alias("fill"),
-    ).filter((pl.col("fill") > 0) & (pl.col("action") != "created"))
-    fills = rows.sort("timestamp", "id", maintain_order=True).select(
-        "id", "timestamp", "fill", "direction", "price"
-    )
-    bids = fills.filter(pl.col("direction") == "bid").rename({"id": "bid_id"}).sort("timestamp")
-    asks = (
-        fills.filter(pl.col("direction") == "ask")
-        .rename({"id": "ask_id", "price": "ask_price"})
-        .sort("timestamp")
-    )
-    pairs = (
-        bids.join_asof(
-            asks.with_columns(pl.col("timestamp").alias("ask_time")),
-            on="timestamp", by="fill", strategy="nearest", tolerance=2_000,
-        )
-        .filter(pl.col("ask_id").is_not_null())
-        .unique(["bid_id", "fill", "timestamp"], maintain_order=True)
-        .sort("timestamp")
-    )  # fmt: skip
-    buyer = pairs["bid_id"].to_numpy() > pairs["ask_id"].to_numpy()
-    resting = np.where(buyer, pairs["ask_price"].to_numpy(), pairs["price"].to_numpy())
-    aggressor = np.where(buyer, pairs["bid_id"].to_numpy(), pairs["ask_id"].to_numpy())
-    time_ns = pairs["timestamp"].to_numpy() * 1_000_000
-    return Trades(
-        time_ns=time_ns,
-        price_ticks=np.round(resting).astype(np.int64),
-        size_lots=pairs["fill"].to_numpy(),
-        side=np.where(buyer, 1, -1),
-        id=aggressor,
-        sessions=[[int(time_ns[0]), int(time_ns[-1]) + 1]],
-        resolution_ns=1_000_000,
-        instrument=Instrument(symbol="BTCUSD", tick_size=0.01, lot_size=1e-8),
-    )
 
 
 def samples(folder: Path) -> Iterator[tuple[str, Trades]]:
@@ -92,9 +47,6 @@ def samples(folder: Path) -> Iterator[tuple[str, Trades]]:
                     trades.between(start, end),
                 )
         yield f"{name} {'all days' if len(full) > 1 else ''}".strip(), trades
-    bitstamp = folder / "bitstamp_l3_2015" / "orders.csv.xz"
-    if bitstamp.exists():
-        yield "Bitstamp BTCUSD", read_bitstamp(bitstamp)
 
 
 def row(name: str, how: str, fit: HawkesFit) -> str:

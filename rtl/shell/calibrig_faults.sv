@@ -11,7 +11,7 @@ module calibrig_faults (
     input  wire logic [31:0]  fault_data,
     output logic [31:0]       fault_state,
     input  wire logic         finish,
-    input  wire logic [31:0]  age,
+    input  wire logic [31:0]  elapsed,
     output logic              hold,
     output logic              swallow,
     output logic              repeat_old,
@@ -32,7 +32,7 @@ module calibrig_faults (
     logic        endless;
 
     assign fault_state = {argument, left, kind};
-    assign hold = kind == SLOW && age < {16'd0, argument};
+    assign hold = kind == SLOW && elapsed < {16'd0, argument};
     assign swallow = kind == HANG;
     assign repeat_old = kind == STALE;
     assign post_twice = kind == DUPLICATE;

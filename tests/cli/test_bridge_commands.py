@@ -95,7 +95,7 @@ def test_a_bad_model_file_is_one_sentence(tmp_path: Path, content: bytes | str |
 
 
 def test_emulate_serves_and_cleans_up(tmp_path: Path) -> None:
-    done = calibrig("bridge", "emulate", f"shm://{tmp_path}/card", "--seconds", "0.1")
+    done = calibrig("bridge", "emulate", f"shm://{tmp_path}/card", "--card", "software", "--seconds", "0.1")
     assert done.returncode == 0, done.stderr
     assert "not RTL" in done.stdout
     assert not (tmp_path / "card").exists()

@@ -38,7 +38,7 @@ def test_a_network_agrees_four_ways(build_cache: Path) -> None:
     assert report.distinct_answers > 1000
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_a_linear_model_of_36_bits_agrees_four_ways(build_cache: Path) -> None:
     model = SignalModel(
         feature_offset=(0.0,) * 16,

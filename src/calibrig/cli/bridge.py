@@ -148,16 +148,40 @@ def emulate(
     name: Annotated[str, typer.Argument(help="Device URL to serve, as shm:///card.")],
     model: ModelOption = None,
     *,
+    card: Annotated[
+        str, typer.Option("--card", help="rtl: the model's own RTL, verilated; software: the kernel alone.")
+    ] = "rtl",
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.0, help="Stop after so long; 0 is until Ctrl-C.")
     ] = 0.0,
 ) -> int:
-    """Serve a card in software over shared memory, in a process of its own, until Ctrl-C."""
+    """Serve an emulated card over shared memory, in a process of its own, until Ctrl-C."""
     from calibrig.bridge.devices.shared_memory import SoftwareCard, shared_memory_path
+    from calibrig.errors import InvalidInputError
 
-    with SoftwareCard(shared_memory_path(name), _read_model(model)) as card:
-        print_lines([f"a software card (not RTL) serves {name} in process {card.pid}"])
-        ends = time.monotonic() + seconds if seconds else float("inf")
-        while time.monotonic() < ends:
-            time.sleep(min(0.2, max(ends - time.monotonic(), 0.0)))
+    path = shared_memory_path(name)
+    if card == "software":
+        with SoftwareCard(path, _read_model(model)) as served:
+            print_lines([f"a software card (not RTL) serves {name} in process {served.pid}"])
+            _wait(seconds)
+        return 0
+    if card != "rtl":
+        raise InvalidInputError(f"--card is {card!r}; give rtl or software")
+    from calibrig.bridge.devices.emulator import EmulatorDevice
+
+    with EmulatorDevice(_read_model(model), path=path) as device:
+        why = f" ({device.reason})" if device.reason else ""
+        print_lines(
+            [
+                f"an emulated card ({device.backend}{why}) serves {name} in process {device.pid}: {device.cycles} clocks "
+                f"at {device.clock_hz / 1e6:.1f} MHz are {device.device_ns:.1f} ns in the device"
+            ]
+        )
+        _wait(seconds)
     return 0
+
+
+def _wait(seconds: float) -> None:
+    ends = time.monotonic() + seconds if seconds else float("inf")
+    while time.monotonic() < ends:
+        time.sleep(min(0.2, max(ends - time.monotonic(), 0.0)))

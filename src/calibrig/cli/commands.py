@@ -24,6 +24,7 @@ COMMANDS: dict[str, Command] = {
     "fit": Command("calibrig.cli.fit", "One model alone on your ticks: fit it and judge it."),
     "store": Command("calibrig.cli.store", "Versions of parameters: read, change, verify, carry over."),
     "bridge": Command("calibrig.cli.bridge", "Inference in software or on a card: measure, watch, validate."),
+    "rtl": Command("calibrig.cli.rtl", "From a signal model to a card: sources, exactness, timing."),
     "doctor": Command("calibrig.cli.doctor", "What this machine offers, what that means, what to change."),
     "prove": Command("calibrig.cli.prove", "Campaigns of faults: every answer checked, every figure shown."),
     "config": Command("calibrig.cli.config", "What this installation is and which settings it uses."),

@@ -5,6 +5,7 @@ from calibrig.rtl.core import Core, generate_core
 from calibrig.rtl.manifest import Manifest, read_manifest, verify_manifest
 from calibrig.rtl.samples import sample_network, sample_trees
 from calibrig.rtl.simulated_card import SimulatedCard
+from calibrig.rtl.timing import TimingReport, known_clock_hz, measure_timing
 from calibrig.rtl.verification import ExactnessReport, make_vectors, verify_exactness
 
 __all__ = [
@@ -12,9 +13,12 @@ __all__ = [
     "ExactnessReport",
     "Manifest",
     "SimulatedCard",
+    "TimingReport",
     "build_card",
     "generate_core",
+    "known_clock_hz",
     "make_vectors",
+    "measure_timing",
     "read_manifest",
     "sample_network",
     "sample_trees",

@@ -18,7 +18,15 @@ from calibrig.rtl.core import Core, generate_core
 from calibrig.rtl.manifest import MANIFEST_NAME, Manifest, hash_file, verify_manifest, write_manifest
 from calibrig.rtl.tools import cache_folder, find_compiler, find_verilator, shell_folder, tool_version
 
-__all__ = ["ABI_VERSION", "DEFAULT_CLOCK_HZ", "LIBRARY", "build_card", "write_sources"]
+__all__ = [
+    "ABI_VERSION",
+    "DEFAULT_CLOCK_HZ",
+    "LIBRARY",
+    "build_card",
+    "build_key",
+    "card_cycles",
+    "write_sources",
+]
 
 ABI_VERSION = 1
 DEFAULT_CLOCK_HZ = (
@@ -82,7 +90,7 @@ def write_sources(
         output_fraction_bits=model.output_fraction_bits,
         core_stages=core.stages,
         core_cycles=core.cycles,
-        card_cycles=max(core.stages, _SHELL_CHECK_CLOCKS) + 1,
+        card_cycles=card_cycles(core.stages),
         stage_delay=core.stage_delay,
         clock_hz=clock_hz,
         tools=tools,
@@ -126,7 +134,7 @@ def build_card(
     CorruptRecordError
         The cached build does not match its manifest or the model.
     """
-    key = _build_key(model, stage_delay, clock_hz)
+    key = _card_key(model, stage_delay, clock_hz)
     final = cache_folder(cache) / key[:32]
     if (final / MANIFEST_NAME).exists():
         verify_manifest(final, model)
@@ -143,11 +151,28 @@ def build_card(
     return final
 
 
-def _build_key(model: SignalModel, stage_delay: float | None, clock_hz: int) -> str:
+def card_cycles(core_stages: int) -> int:
+    """Clocks from the edge that takes a request to the edge after which its reply line stands.
+
+    Examples
+    --------
+    >>> card_cycles(1), card_cycles(8)
+    (4, 9)
+    """
+    return max(core_stages, _SHELL_CHECK_CLOCKS) + 1
+
+
+def build_key(model: SignalModel, stage_delay: float | None) -> str:
+    """Return the hash of what decides a build's sources: model, generator, shell."""
     shell = sorted((path.name, path.read_bytes()) for path in _shell_files())
-    tools = [tool_version(name) for name in ("da4ml", "verilator", "calibrig")]
+    tools = [tool_version(name) for name in ("da4ml", "calibrig")]
+    return _hash_of(model.content_hash, stage_delay, shell, tools)
+
+
+def _card_key(model: SignalModel, stage_delay: float | None, clock_hz: int) -> str:
+    harness = _harness().read_bytes()
     return _hash_of(
-        model.content_hash, stage_delay, clock_hz, shell, tools, _harness().read_bytes(), _compiler_id()
+        build_key(model, stage_delay), clock_hz, tool_version("verilator"), harness, _compiler_id()
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from types import MappingProxyType
 
-__all__ = ["checksum_masks", "render_checksums"]
+__all__ = ["PARTS", "checksum_masks", "render_checksums"]
 
 
 def checksum_masks(n_bytes: int, *, first_bit: int = 0, n_bits: int | None = None) -> tuple[list[int], int]:
@@ -43,34 +44,41 @@ def checksum_masks(n_bytes: int, *, first_bit: int = 0, n_bits: int | None = Non
     return masks, constant
 
 
+# name -> bytes of the message, first bit and number of bits of the part; a message's parts add up by exclusive-or.
+PARTS = MappingProxyType(
+    {
+        **{f"calibrig_crc32_request{k}": (60, 120 * k, 120) for k in range(4)},
+        "calibrig_crc32_sequence": (24, 0, 64),
+        "calibrig_crc32_value": (24, 64, 32),
+        "calibrig_crc32_rest": (24, 96, 96),
+    }
+)
+"""Combinational modules of the shell: small enough each for one clock, added up in the next."""
+
+
 def render_checksums() -> str:
-    """Return the SystemVerilog of the shell's three checksum modules.
+    """Return the SystemVerilog of the shell's checksum modules.
 
     Examples
     --------
     >>> render_checksums().count("endmodule")
-    3
+    7
     """
-    whole_request, request_constant = checksum_masks(60)
-    whole_reply, reply_constant = checksum_masks(24)
-    value_part, _ = checksum_masks(24, first_bit=64, n_bits=32)
     head = (
-        "// CRC-32 (IEEE 802.3, reflected) of the request line's first 60 bytes and the reply line's first 24, and the\n"
-        "// part of the latter that comes from the value. Written by calibrig.rtl.checksum; do not edit.\n"
+        "// CRC-32 (IEEE 802.3, reflected) of the request line's first 60 bytes and the reply line's first 24, in parts\n"
+        "// that add up by exclusive-or. Written by calibrig.rtl.checksum; do not edit.\n"
     )
-    modules = (
-        _render("calibrig_crc32_60", "data", 480, whole_request, request_constant),
-        _render("calibrig_crc32_24", "data", 192, whole_reply, reply_constant),
-        _render("calibrig_crc32_value", "value", 32, value_part, 0),
-    )
+    modules = (_render(name, *part) for name, part in PARTS.items())
     return head + "`default_nettype none\n" + "".join(modules) + "\n`default_nettype wire\n"
 
 
-def _render(name: str, port: str, width: int, masks: list[int], constant: int) -> str:
+def _render(name: str, n_bytes: int, first_bit: int, width: int) -> str:
+    masks, constant = checksum_masks(n_bytes, first_bit=first_bit, n_bits=width)
+    constant = constant if first_bit == 0 else 0  # the first part carries it
     lines = [
-        f"\nmodule {name} (input wire logic [{width - 1}:0] {port}, output wire logic [31:0] crc);",
+        f"\nmodule {name} (input wire logic [{width - 1}:0] data, output wire logic [31:0] crc);",
         *(
-            f"    assign crc[{bit}] = ^({port} & {width}'h{mask:0{width // 4}x}) ^ 1'b{constant >> bit & 1};"
+            f"    assign crc[{bit}] = ^(data & {width}'h{mask:0{width // 4}x}) ^ 1'b{constant >> bit & 1};"
             for bit, mask in enumerate(masks)
         ),
         "endmodule",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from calibrig.errors import InvalidInputError, UnavailableError
 from calibrig.models.signal import N_FEATURES
 from calibrig.parameters import SignalModel
-from calibrig.rtl.interpreter import interpret
+from calibrig.rtl.interpreter import Interpreter
 from calibrig.rtl.tools import require
 
 __all__ = ["Core", "generate_core"]
 
+_STAGE_DELAY = MappingProxyType({"linear": 3.0, "trees": 3.0, "network": 4.0})
 _MAX_WIDTH = 64  # wires wider than this would mean a sum that the record's own limits forbid
 
 
@@ -63,7 +65,7 @@ class Core:
         -------
         ndarray of int32, shape (n,)
         """
-        return interpret(self.logic, np.asarray(quantised))
+        return Interpreter(self.logic).evaluate(np.asarray(quantised))
 
 
 def generate_core(model: SignalModel, *, stage_delay: float | None = None) -> Core:
@@ -74,8 +76,8 @@ def generate_core(model: SignalModel, *, stage_delay: float | None = None) -> Co
     model : SignalModel
         Any kind.
     stage_delay : float, optional
-        Largest depth of one pipeline stage, in adders: less means more stages and a faster clock. The default,
-        2 for linear models and trees and 3 for networks, gave the shortest device_ns on ECP5.
+        Largest depth of one pipeline stage, in adders: less means more stages and a faster clock. The default
+        gave the shortest device_ns on ECP5 (docs/rtl.md).
 
     Returns
     -------
@@ -96,7 +98,7 @@ def generate_core(model: SignalModel, *, stage_delay: float | None = None) -> Co
     >>> core.cycles, sorted(core.sources)[0]
     (5, 'calibrig_core.v')
     """
-    delay = stage_delay if stage_delay is not None else (3.0 if model.kind == "network" else 2.0)
+    delay = stage_delay if stage_delay is not None else _STAGE_DELAY[model.kind]
     if not delay >= 1:
         raise InvalidInputError(f"stage_delay is {delay}; give 1 or more adders per stage")
     fixed_variable = require("da4ml.trace.fixed_variable", extra="rtl")

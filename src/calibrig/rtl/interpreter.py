@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from calibrig.errors import UnavailableError
 from calibrig.rtl.tools import require
 
-__all__ = ["interpret", "interpret_operations"]
+__all__ = ["Interpreter", "interpret_operations"]
 
 _NATIVE_BITS = 31  # the generator's own interpreter computes in 32-bit integers
 Values = NDArray[np.float64]
 
 
-def interpret(logic: Any, quantised: NDArray[np.int16]) -> NDArray[np.int32]:
-    """Run traced logic on integer features.
+class Interpreter:
+    """Traced logic, ready to run on integer features.
 
     The generator's compiled interpreter does it where every wire fits its 32 bits; wider logic (a linear model
     with 16-bit weights) goes through `interpret_operations`.
@@ -27,18 +27,32 @@ def interpret(logic: Any, quantised: NDArray[np.int16]) -> NDArray[np.int32]:
     ----------
     logic : CombLogic
         From the tracer.
-    quantised : ndarray of int16, shape (n, 16)
-
-    Returns
-    -------
-    ndarray of int32, shape (n,)
     """
-    types = require("da4ml.types", extra="rtl")
-    if max(sum(types.minimal_kif(op.qint)) for op in logic.ops) > _NATIVE_BITS:
-        return interpret_operations(logic, quantised)
-    values = logic.predict(np.ascontiguousarray(quantised, dtype=np.float64), n_threads=1)
-    answers: NDArray[np.int32] = values[:, 0].astype(np.int32)
-    return answers
+
+    def __init__(self, logic: Any) -> None:
+        types = require("da4ml.types", extra="rtl")
+        self._logic = logic
+        self._program: Any = None
+        if max(sum(types.minimal_kif(op.qint)) for op in logic.ops) <= _NATIVE_BITS:
+            self._program = logic.to_binary()
+            self._run = types.dais_interp_run
+
+    def evaluate(self, quantised: NDArray[np.int16]) -> NDArray[np.int32]:
+        """Compute the logic's answers.
+
+        Parameters
+        ----------
+        quantised : ndarray of int16, shape (n, 16)
+
+        Returns
+        -------
+        ndarray of int32, shape (n,)
+        """
+        if self._program is None:
+            return interpret_operations(self._logic, quantised)
+        values = self._run(self._program, np.ascontiguousarray(quantised, dtype=np.float64), 1)
+        answers: NDArray[np.int32] = values[:, 0].astype(np.int32)
+        return answers
 
 
 def interpret_operations(logic: Any, quantised: NDArray[np.int16]) -> NDArray[np.int32]:

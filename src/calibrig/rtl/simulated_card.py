@@ -28,6 +28,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "card_write": (None, (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32)),
     "card_give": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_char_p)),
     "card_take": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)),
+    "card_serve": (None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)),
     "card_run": (ctypes.c_int64, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)),
 }
 
@@ -64,11 +65,6 @@ class SimulatedCard:
         if self._handle is not None:
             self._library.card_close(self._handle)
             self._handle = None
-
-    @property
-    def library(self) -> ctypes.CDLL:
-        """The loaded library, for the emulator's own loop."""
-        return self._library
 
     @property
     def handle(self) -> int:
@@ -138,6 +134,20 @@ class SimulatedCard:
         if done != len(given):
             raise DeviceTimeoutError(f"request {done} of {len(given)} got no answer; reset the card")
         return replies
+
+    def serve(self, memory: ctypes.Array[ctypes.c_char], stop: ctypes.c_int, *, parent: int = 0) -> None:
+        """Serve this card through shared memory until ``stop`` is set or the parent process changes.
+
+        Parameters
+        ----------
+        memory : ctypes array
+            The mapped file, 4096 bytes or more.
+        stop : c_int
+            Set it to 1, in a signal handler or another thread, to end.
+        parent : int
+            Process to live with; 0 for none.
+        """
+        self._library.card_serve(self.handle, ctypes.addressof(memory), ctypes.byref(stop), parent)
 
     def evaluate(self, quantised: NDArray[np.int16]) -> NDArray[np.int32]:
         """Compute the model's integers on the card, over the descriptor path.

@@ -12,7 +12,12 @@ from calibrig.errors import DeviceUnavailableError, InvalidInputError
 
 __all__ = ["DEVICE_SCHEMES", "open_device"]
 
-DEVICE_SCHEMES = MappingProxyType({"shm": ("calibrig.bridge.devices.shared_memory", "SharedMemoryDevice")})
+DEVICE_SCHEMES = MappingProxyType(
+    {
+        "shm": ("calibrig.bridge.devices.shared_memory", "SharedMemoryDevice"),
+        "emulator": ("calibrig.bridge.devices.emulator", "EmulatorDevice"),
+    }
+)
 """URL scheme -> module and class with a ``from_url``; a transport is one line here and one file."""
 
 
@@ -22,7 +27,8 @@ def open_device(url: str) -> Device:
     Parameters
     ----------
     url : str
-        ``shm:///name`` (shared memory under ``/dev/shm``; a longer path names the file itself, as on hugetlbfs).
+        ``shm:///name`` (shared memory under ``/dev/shm``; a longer path names the file itself, as on hugetlbfs), or
+        ``emulator:`` (the model's own RTL in another process; ``emulator:?model=FILE``).
 
     Returns
     -------

@@ -1,0 +1,68 @@
+"""``calibrig rtl``: what it writes, prints and ends with."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from calibrig.cli.frame import run_command_line
+from calibrig.parameters import SignalModel
+from calibrig.rtl import verify_manifest
+
+
+def test_build_writes_a_card_with_manifest_and_vendor_scripts(
+    trees: SignalModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "model.json", tmp_path / "card"
+    file.write_bytes(msgspec.json.encode(trees))
+    assert (
+        run_command_line(["rtl", "build", str(file), "--out", str(out), "--clock-mhz", "125", "--json"]) == 0
+    )
+    told = json.loads(capsys.readouterr().out)
+    manifest = verify_manifest(out, trees)
+    assert told["model_hash"] == trees.content_hash
+    assert told["clock_hz"] == manifest.clock_hz == 125_000_000
+    for name in ("calibrig_vivado.tcl", "calibrig_quartus.tcl", "calibrig.xdc", "calibrig.sdc"):
+        text = (out / "vendor" / name).read_text()
+        assert "NOT RUN" in text
+        assert manifest.build_hash[:16] in text
+    vivado = (out / "vendor" / "calibrig_vivado.tcl").read_text()
+    named = set(re.findall(r"rtl (\S+?)\]", vivado))
+    on_disk = {path.name for path in (out / "rtl").iterdir() if path.name != "calibrig_faults.sv"}
+    assert named == on_disk, "every source is read, fault injection is not"
+    assert "-period 8.000" in (out / "vendor" / "calibrig.xdc").read_text()
+
+
+def test_verify_counts_differences(
+    trees: SignalModel,
+    trees_build: Path,
+    build_cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "model.json"
+    file.write_bytes(msgspec.json.encode(trees))
+    line = ["rtl", "verify", str(file), "--vectors", "5000", "--cache", str(build_cache), "--json"]
+    assert run_command_line(line) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["exact"] is True
+    assert (told["vectors"], told["kernel"], told["interpreter"], told["card"]) == (5000, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["build", "no-such-file.json"], 2, "is not there"),
+        (["timing", "sample:trees", "--seeds", "1,two"], 2, "give whole numbers"),
+        (["build", "sample:trees", "--clock-mhz", "0"], 2, "clock-mhz"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(["rtl", *words]) == code
+    assert message in capsys.readouterr().err

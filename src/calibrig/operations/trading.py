@@ -270,9 +270,9 @@ def _figures(result: Replay, before: ParameterSet, live: LiveUpdate | None) -> t
     limit = before.risk.max_position if before.risk is not None else 0
     figures = [
         Figure(
-            label="net profit, replayed part",
+            label="net profit",
             value=f"{result.pnl:+,.2f} {unit}".replace("-", "−"),
-            note="after fees, flat at the far side; conservative fills",
+            note="replayed part, after fees, flat at the far side; conservative fills",
         ),
         Figure(
             label="largest inventory",

@@ -152,6 +152,7 @@ class Bridge {
         const SignalModel& model = *setting.model;
         Answer answer;
         answer.sequence = ++sequence_;
+        block_->calls.store(sequence_, std::memory_order_relaxed);
         answer.model_id = model.model_id();
         alignas(64) std::int16_t quantised[n_features];
         const std::uint64_t from = clock_.start();
@@ -165,7 +166,6 @@ class Bridge {
         else
             answer_on_device(setting, quantised, from, answer);
         if (hold == Hold::charge) answer.device_ns = options_.stub_latency_ns;
-        Histogram::add(block_->calls, 1);
         return answer;
     }
 
@@ -181,8 +181,12 @@ class Bridge {
             roundtrip_ns = clock_.to_ns(now - from);
         }
         answer.device_ns = std::max(kernel_ns, options_.stub_latency_ns);
-        block_->device.record(answer.device_ns);
-        block_->roundtrip.record(roundtrip_ns);
+        if (answer.device_ns == roundtrip_ns) {
+            Histogram::record_both(block_->device, block_->roundtrip, roundtrip_ns);
+        } else {
+            block_->device.record(answer.device_ns);
+            block_->roundtrip.record(roundtrip_ns);
+        }
         Histogram::add(block_->software, 1);
         settle(setting, is_breach(answer.device_ns, roundtrip_ns) ? Window::breach : std::uint8_t{0}, Fault::none);
     }

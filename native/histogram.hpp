@@ -33,15 +33,24 @@ inline constexpr double bucket_middle(int bucket) noexcept {
 
 // Lives in the bridge's block, which another process may map: lock-free atomics only.
 struct Histogram {
-    std::atomic<std::uint64_t> count, sum, max;
+    std::atomic<std::uint64_t> sum, max;
     std::atomic<std::uint64_t> buckets[histogram_buckets];
 
     void record(std::int64_t ns) noexcept {
         const std::uint64_t value = ns > 0 ? static_cast<std::uint64_t>(ns) : 0;
-        add(buckets[bucket_of(value)], 1);
+        record_in(bucket_of(value), value);
+    }
+    void record_in(int bucket, std::uint64_t value) noexcept {
+        add(buckets[bucket], 1);
         add(sum, value);
-        if (value > max.load(std::memory_order_relaxed)) max.store(value, std::memory_order_relaxed);
-        add(count, 1);
+        if (value > max.load(std::memory_order_relaxed)) [[unlikely]] max.store(value, std::memory_order_relaxed);
+    }
+    // The same latency on two paths.
+    static void record_both(Histogram& a, Histogram& b, std::int64_t ns) noexcept {
+        const std::uint64_t value = ns > 0 ? static_cast<std::uint64_t>(ns) : 0;
+        const int bucket = bucket_of(value);
+        a.record_in(bucket, value);
+        b.record_in(bucket, value);
     }
     // One writer: a load and a store, not a locked add.
     static void add(std::atomic<std::uint64_t>& to, std::uint64_t value) noexcept {

@@ -85,14 +85,33 @@ std::int32_t linear(const PackedSignal* model, const std::int16_t* q) noexcept {
 #endif
 }
 
+// One tree after another. The sign bit, not a branch: which way is a coin toss.
+std::int64_t sum_trees(const PackedSignal* model, const std::int16_t* q, int from, int to) noexcept {
+    std::int64_t sum = 0;
+    for (int t = from; t < to; ++t) {
+        const std::int16_t* feature = model->node_feature[t];
+        const std::int16_t* threshold = model->node_threshold[t];
+        int node = 0;
+        for (int level = 0; level < 4; ++level) {
+            const auto right = static_cast<std::uint32_t>(threshold[node] - q[feature[node]]) >> 31;
+            node = 2 * node + 1 + static_cast<int>(right);
+        }
+        sum += model->leaf[t][node - tree_nodes];
+    }
+    return sum;
+}
+
 #if defined(CALIBRIG_ISA_avx512)
 
 std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
     const __m512i features =
         _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
     alignas(64) std::int16_t leaf[32];
+    // A rest of a few trees is cheaper one by one than as a group of 32.
+    const int rest = model->n_trees % 32, groups = rest > 8 ? model->groups : model->n_trees / 32;
     std::int64_t sum = model->bias;
-    for (int g = 0; g < model->groups; ++g) {
+    if (rest <= 8) sum += sum_trees(model, q, model->n_trees - rest, model->n_trees);
+    for (int g = 0; g < groups; ++g) {
         __mmask32 right[tree_nodes];
         for (int n = 0; n < tree_nodes; ++n) {
             const __m512i value = _mm512_permutexvar_epi16(_mm512_load_si512(model->tree_feature[g][n]), features);
@@ -113,8 +132,9 @@ std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
         index = _mm512_mask_add_epi16(index, b3, index, _mm512_set1_epi16(8));
         _mm512_store_si512(leaf, index);
         const std::int32_t(*table)[tree_leaves] = model->leaf + g * 32;
+        const int trees_here = model->n_trees - g * 32 < 32 ? model->n_trees - g * 32 : 32;
         std::int32_t even = 0, odd = 0;
-        for (int t = 0; t < 32; t += 2) {
+        for (int t = 0; t < trees_here; t += 2) {
             even += table[t][leaf[t]];
             odd += table[t + 1][leaf[t + 1]];
         }
@@ -129,8 +149,10 @@ std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
     const __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q)));
     const __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + 8)));
     alignas(32) std::int16_t leaf[16];
+    const int rest = model->n_trees % 16, halves = model->n_trees / 16 + (rest > 4 ? 1 : 0);
     std::int64_t sum = model->bias;
-    for (int half = 0; half < 2 * model->groups; ++half) {
+    if (rest <= 4) sum += sum_trees(model, q, model->n_trees - rest, model->n_trees);
+    for (int half = 0; half < halves; ++half) {
         const int g = half >> 1, at = (half & 1) * 16;
         __m256i right[tree_nodes];
         for (int n = 0; n < tree_nodes; ++n) {
@@ -168,15 +190,7 @@ std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
 #else
 
 std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
-    std::int64_t sum = model->bias;
-    for (int t = 0; t < model->n_trees; ++t) {
-        const std::int16_t* feature = model->node_feature[t];
-        const std::int16_t* threshold = model->node_threshold[t];
-        int node = 0;
-        for (int level = 0; level < 4; ++level) node = 2 * node + 1 + (q[feature[node]] > threshold[node]);
-        sum += model->leaf[t][node - tree_nodes];
-    }
-    return clamp_answer(model, sum);
+    return clamp_answer(model, model->bias + sum_trees(model, q, 0, model->n_trees));
 }
 
 #endif

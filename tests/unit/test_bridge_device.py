@@ -38,7 +38,7 @@ HYBRID, HARDWARE, STUB = (
     AcceleratorMode.HARDWARE_FPGA,
     AcceleratorMode.SOFTWARE_STUB,
 )
-DEADLINE_NS = 20_000_000
+DEADLINE_NS = 200_000_000  # a busy machine may take a thread off for tens of ms
 
 
 def open_bridge(mode: AcceleratorMode, device: Any, **options: Any) -> HardwareInTheLoopBridge:
@@ -188,7 +188,7 @@ def test_one_fallback_degrades_until_it_has_left_the_window() -> None:
         MODEL, script=[Misbehaviour.NONE] * 64
     )  # the probes of initialize are not scripted
     inputs = make_soak_inputs(MODEL)
-    with open_bridge(HYBRID, device, deadline_ns=50_000_000) as bridge:
+    with open_bridge(HYBRID, device, deadline_ns=500_000_000) as bridge:
         soak(bridge, inputs, 64)
         device.add_to_script([Misbehaviour.WRONG_MODEL])
         soak(bridge, inputs, 1)
@@ -271,7 +271,7 @@ def test_a_device_that_answers_golden_vectors_wrongly_is_refused() -> None:
             return msgspec.structs.replace(super().identity(), model_id=MODEL.model_id)
 
     other = quantise_linear([0.5] * 16, 0.0, [0.0] * 16, [1.0] * 16)
-    bridge = HardwareInTheLoopBridge(HARDWARE, device=WrongBitstream(other), deadline_ns=50_000_000)
+    bridge = HardwareInTheLoopBridge(HARDWARE, device=WrongBitstream(other), deadline_ns=500_000_000)
     with pytest.raises(DeviceError):
         bridge.initialize()
     bridge.close()
@@ -308,7 +308,7 @@ def test_model_and_device_change_together() -> None:
 def test_swapping_devices_under_load_loses_and_doubles_nothing() -> None:
     inputs = make_soak_inputs(MODEL)
     devices = [ScriptedDevice(MODEL), ScriptedDevice(MODEL)]
-    with open_bridge(HYBRID, devices[0], deadline_ns=50_000_000) as bridge:
+    with open_bridge(HYBRID, devices[0], deadline_ns=500_000_000) as bridge:
         ends = threading.Event()
 
         def swap() -> None:
@@ -357,7 +357,7 @@ def test_what_a_python_device_raises_is_a_fault_of_the_device(recwarn: pytest.Wa
     device = Raising(MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.unraisablehook", lambda _: None)
-        with open_bridge(HYBRID, device, deadline_ns=50_000_000) as bridge:
+        with open_bridge(HYBRID, device, deadline_ns=500_000_000) as bridge:
             device.broken = True
             answer = bridge.answer(FEATURES)
             assert (answer.source, answer.fault) == (Source.FALLBACK, Fault.REMOVED)
@@ -366,7 +366,7 @@ def test_what_a_python_device_raises_is_a_fault_of_the_device(recwarn: pytest.Wa
 def test_shared_memory_survives_the_death_of_its_process(tmp_path: Path) -> None:
     inputs = make_soak_inputs(MODEL)
     with SoftwareCard(str(tmp_path / "card"), MODEL) as card:
-        with open_bridge(HYBRID, SharedMemoryDevice(card.path), deadline_ns=20_000_000) as bridge:
+        with open_bridge(HYBRID, SharedMemoryDevice(card.path), deadline_ns=1_000_000_000) as bridge:
             assert soak(bridge, inputs, 5_000).hardware == 5_000
             card.kill()
             report = soak(bridge, inputs, 5_000)

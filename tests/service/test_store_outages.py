@@ -49,6 +49,17 @@ def test_a_server_that_keeps_nothing_is_refused_unless_allowed_by_name() -> None
             RedisModelStore(f"{server.url}?allow=everything").initialize()
 
 
+def test_unix_sockets_are_reached() -> None:
+    with ValkeyServer() as valkey, PostgresServer() as postgres:
+        for url in (valkey.socket_url, postgres.socket_url):
+            with ModelStore(url) as store:
+                store.update("risk", "A", RISK, "anna", "x")
+                assert store.fetch("risk", "A") is not None
+                with ModelStore(url) as other:
+                    other.update("risk", "A", RISK, "anna", "x")
+                assert wait_until(lambda s=store: s.snapshot("A").versions == {"risk": 2})  # type: ignore[misc]
+
+
 def test_kill_9_of_the_server_loses_nothing() -> None:
     for server in (ValkeyServer(), PostgresServer()):
         with server:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Set
 from pathlib import Path
 from typing import cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from calibrig.errors import InvalidInputError, MissingDependencyError
 from calibrig.store.backend import Backend
 
-__all__ = ["backend_kind", "file_path", "open_backend", "redact"]
+__all__ = ["backend_kind", "file_path", "open_backend", "redact", "take_options"]
 
 _SCHEMES = {
     "sqlite": "sqlite",
@@ -69,6 +71,22 @@ def file_path(url: str) -> Path:
             f"the store's URL is {url!r}; give three slashes and a relative path, or four and an absolute one"
         )
     return Path(rest[1:])
+
+
+def take_options(url: str, scheme: str, names: Set[str]) -> tuple[str, dict[str, str]]:
+    """Split our own options from those of the client library, and give the URL the scheme that it knows.
+
+    Examples
+    --------
+    >>> take_options("unix:///run/s?prefix=a&db=1", "unix", {"prefix"})
+    ('unix:///run/s?db=1', {'prefix': 'a'})
+    """
+    parts = urlsplit(url)
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    own = {name: value for name, value in pairs if name in names}
+    query = urlencode([(name, value) for name, value in pairs if name not in own])
+    # not urlunsplit: it leaves out the two slashes where there is no host
+    return f"{scheme}://{parts.netloc}{parts.path}{'?' if query else ''}{query}", own
 
 
 _SECRET = re.compile(r"(?i)(password|passwd|pass|pwd|sslpassword|token|secret)=([^&\s]*)")

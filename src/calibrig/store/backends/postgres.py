@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import errors as pg
@@ -28,7 +27,7 @@ from calibrig.errors import (
 from calibrig.store.backend import Heads, HistoryQuery, Stored
 from calibrig.store.backends.postgres_schema import MIGRATIONS
 from calibrig.store.record import Sealed
-from calibrig.store.urls import redact
+from calibrig.store.urls import redact, take_options
 
 __all__ = ["PostgresBackend"]
 
@@ -388,13 +387,11 @@ def _throw_away(connection: psycopg.Connection[Row]) -> None:
 
 def _take_schema(url: str) -> tuple[str, str]:
     """Split our option from libpq's."""
-    parts = urlsplit(url)
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    schema = dict(pairs).get("schema", "calibrig")
+    conninfo, options = take_options(url, "postgresql", {"schema"})
+    schema = options.get("schema", "calibrig")
     if not schema.isidentifier() or not schema.isascii() or schema != schema.lower() or len(schema) > 50:
         raise InvalidInputError(f"schema is {schema!r}; give lower-case letters, digits and _, at most 50")
-    others = urlencode([(name, value) for name, value in pairs if name != "schema"])
-    return urlunsplit(parts._replace(scheme="postgresql", query=others)), schema
+    return conninfo, schema
 
 
 def _words(error: psycopg.Error) -> str:

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -26,7 +25,7 @@ from calibrig.errors import (
 )
 from calibrig.store.backend import Heads, HistoryQuery, Stored
 from calibrig.store.record import Content, Sealed, decode_content
-from calibrig.store.urls import redact
+from calibrig.store.urls import redact, take_options
 
 __all__ = ["RedisBackend"]
 
@@ -90,7 +89,8 @@ class RedisBackend:
 
     def __init__(self, url: str, *, create: bool = True) -> None:
         self._shown = redact(url)
-        url, options = _take_options(url)
+        scheme = url.partition("://")[0].lower().replace("valkeys", "rediss").replace("valkey", "redis")
+        url, options = take_options(url, scheme, {"prefix", "allow"})
         prefix = options.get("prefix", "calibrig")
         if not prefix or not prefix.isprintable() or "{" in prefix or "}" in prefix or len(prefix) > 100:
             raise InvalidInputError(
@@ -323,16 +323,6 @@ class RedisBackend:
         link = getattr(connection, "_sock", None)
         if link is not None:
             link.shutdown(2)
-
-
-def _take_options(url: str) -> tuple[str, dict[str, str]]:
-    """Split our options from those of the client; ``valkey`` is spelled ``redis`` for the client."""
-    parts = urlsplit(url)
-    scheme = parts.scheme.lower().replace("valkeys", "rediss").replace("valkey", "redis")
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    own = {name: value for name, value in pairs if name in {"prefix", "allow"}}
-    others = urlencode([(name, value) for name, value in pairs if name not in own])
-    return urlunsplit(parts._replace(scheme=scheme, query=others)), own
 
 
 def _words(error: Exception) -> str:

@@ -1,0 +1,317 @@
+"""The store's figures: reads, writes, pushes, verification, opening; beside MLflow's registry and Feast's online store.
+
+The peers live in an environment of their own: ``CALIBRIG_STORE_PEER_PYTHON`` names an interpreter that has ``mlflow``
+and ``feast``; otherwise one is made in ``.venv-store-peers`` (some hundred MB, once). Where that cannot be done, the rows
+say so and hold no ratio. Servers come from wheels, as in the tests, and are asked over their unix sockets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from calibrig import ModelStore
+from calibrig.testing.servers import PostgresServer, ValkeyServer
+from calibrig.testing.store import HAWKES, RISK, make_content
+
+HERE = Path(__file__).parent
+PROCESSES = HERE / "peers" / "store_processes.py"
+SYMBOLS, VERSIONS = 1_000, 1_000
+
+
+def run() -> list[dict[str, Any]]:
+    """Measure all; the peers' medians come from the same run."""
+    with tempfile.TemporaryDirectory(prefix="calibrig-bench-") as name:
+        folder = Path(name)
+        peers = {peer: _peer_median_s(peer, folder) for peer in ("mlflow_registry", "feast_online")}
+        with ValkeyServer() as valkey, PostgresServer() as postgres:
+            urls = {
+                "sqlite": f"sqlite:///{folder}/store.db",
+                "json": f"{folder}/store.json",
+                "redis": valkey.socket_url,
+                "postgres": postgres.socket_url,
+            }
+            rows = _hit(urls["sqlite"], peers)
+            rows += _fetch(urls, peers)
+            rows += [_push(backend, url) for backend, url in urls.items()]
+        rows += [_put(backend, folder) for backend in ("sqlite", "json")]
+        return rows + _large(folder / "large.db")
+
+
+def _row(
+    claim: str, value: float | None, unit: str, reach: str, holds: bool | None, **more: Any
+) -> dict[str, Any]:
+    return {"claim": claim, "value": value, "unit": unit, "reach": reach, "holds": holds, **more}
+
+
+def _per_call_s(call: Callable[[], object], count: int, repeats: int = 21) -> float:
+    """Return the median over repeats of the mean CPU time of one call."""
+    found = []
+    for _ in range(repeats):
+        start = time.thread_time()
+        for _ in range(count):
+            call()
+        found.append((time.thread_time() - start) / count)
+    return statistics.median(found)
+
+
+def _wall_median_s(call: Callable[[], object], count: int) -> float:
+    times = []
+    for _ in range(count):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _hit(url: str, peers: dict[str, Any]) -> list[dict[str, Any]]:
+    with ModelStore(url) as store:
+        store.update("hawkes", "BTCUSDT", HAWKES, "bench", "x")
+
+        def call() -> object:
+            return store.get_hawkes_parameters("BTCUSDT")
+
+        quiet_s = _per_call_s(call, 100_000)
+        with _writers(url, 4, 1_000.0, 8.0) as counts:
+            busy_s = _per_call_s(call, 20_000, 41)
+        alone_s = _per_call_s(call, 100_000)
+    rows = [_row("store: get hit", quiet_s * 1e6, "us", "<= 0.3 us", quiet_s <= 0.3e-6)]
+    slower = busy_s / statistics.mean((quiet_s, alone_s))
+    rows.append(
+        _row(
+            "store: get under four writing processes asked for 1 kHz each, over get alone",
+            slower,
+            "x",
+            "<= 1.3x",
+            slower <= 1.3,
+            writes_per_s=[round(count / 8.0) for count in counts],
+        )
+    )
+    for peer, times in (("mlflow_registry", 10_000), ("feast_online", 500)):
+        theirs = peers[peer]
+        if not isinstance(theirs, float):
+            rows.append(_row(f"store: get hit beside {peer}", None, "x", f">= {times}x", None, peer=theirs))
+            continue
+        ratio = theirs / quiet_s
+        rows.append(
+            _row(f"store: get hit beside {peer}", ratio, "x", f">= {times}x", ratio >= times, peer_s=theirs)
+        )
+    return rows
+
+
+def _fetch(urls: dict[str, str], peers: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    limits = {"sqlite": None, "redis": 40e-6, "postgres": 45e-6}
+    for backend, limit in limits.items():
+        with ModelStore(urls[backend]) as store:
+            store.update("hawkes", "BTCUSDT", HAWKES, "bench", "x")
+            median_s = _wall_median_s(lambda s=store: s.fetch("hawkes", "BTCUSDT"), 5_000)  # type: ignore[misc]
+        feast = peers["feast_online"]
+        ratio = feast / median_s if isinstance(feast, float) else None
+        rows.append(
+            _row(
+                f"store: fetch from {backend}, decoded and checked",
+                median_s * 1e6,
+                "us",
+                f"<= {limit * 1e6:.0f} us; >= 5x faster than Feast" if limit else "-",
+                median_s <= limit and (ratio is None or ratio >= 5) if limit else None,
+                faster_than_feast=ratio,
+            )
+        )
+    return rows
+
+
+@contextmanager
+def _writers(url: str, count: int, hertz: float, seconds: float) -> Iterator[list[int]]:
+    """Let other processes write while the block runs; their counts are filled in afterwards."""
+    counts: list[int] = []
+    others = [
+        _start("writer", url, f"W{index}", str(hertz), str(seconds), stdin=subprocess.PIPE)
+        for index in range(count)
+    ]
+    for other in others:
+        _read_line(other)
+    for other in others:
+        assert other.stdin is not None
+        other.stdin.write("go\n")
+        other.stdin.flush()
+    yield counts
+    for other in others:
+        counts.append(int(_read_line(other)))
+        other.communicate()
+
+
+def _start(*words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(PROCESSES), *words], stdin=stdin, stdout=subprocess.PIPE, text=True
+    )
+
+
+def _read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def _push(backend: str, url: str) -> dict[str, Any]:
+    """Median time from a version's stamp to another process's callback: it holds the write itself too."""
+    limit_ms = {"sqlite": 5.0, "json": 5.0, "redis": 0.5, "postgres": 1.0}[backend]
+    listener = _start("listener", url, "100")
+    _read_line(listener)
+    written = []
+    with ModelStore(url) as store:
+        for _ in range(100):
+            start = time.time_ns()
+            version = store.update("risk", "PUSH", RISK, "bench", "x")
+            written.append(time.time_ns() - max(start, version.updated_at))
+            time.sleep(0.02)
+    out, _ = listener.communicate(timeout=150)
+    whole_ms = statistics.median(json.loads(out)) / 1e6
+    write_ms = statistics.median(written) / 1e6
+    return _row(
+        f"store: push to another process, {backend} (from the stamp, with the durable write)",
+        whole_ms,
+        "ms",
+        f"<= {limit_ms:g} ms",
+        whole_ms <= limit_ms,
+        durable_write_ms=write_ms,
+    )
+
+
+def _put(backend: str, folder: Path) -> dict[str, Any]:
+    """A durable update beside a bare append of the same bytes with fdatasync, in alternation."""
+    path = folder / ("put.db" if backend == "sqlite" else "put.json")
+    bare = os.open(folder / f"bare-{backend}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    data = msgspec.json.encode(make_content(1, "0" * 64))
+    ours, theirs = [], []
+    with ModelStore(path) as store:
+        for _ in range(300):
+            start = time.perf_counter()
+            os.write(bare, data)
+            os.fdatasync(bare)
+            theirs.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            store.update("risk", "A", RISK, "bench", "x")
+            ours.append(time.perf_counter() - start)
+    os.close(bare)
+    ratio = statistics.median(ours) / statistics.median(theirs)
+    return _row(
+        f"store: durable put on {backend} over a bare append + fdatasync",
+        ratio,
+        "x",
+        "<= 1.5x",
+        ratio <= 1.5,
+        put_ms=statistics.median(ours) * 1e3,
+        bare_ms=statistics.median(theirs) * 1e3,
+    )
+
+
+def _make_large(path: Path) -> None:
+    """Write 1,000 symbols x 1,000 versions straight into the tables: the store itself would sync each of them."""
+    with ModelStore(path):
+        pass
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA synchronous = OFF")
+    template = msgspec.json.encode(make_content(1, "0" * 64))
+    change = 0
+    for symbol in range(SYMBOLS):
+        rows, before = [], "0" * 64
+        for number in range(1, VERSIONS + 1):
+            change += 1
+            payload = template.replace(
+                b'"symbol":"RAW","version_id":1', b'"symbol":"S%d","version_id":%d' % (symbol, number)
+            ).replace(b"0" * 64, before.encode())
+            before = hashlib.sha256(payload).hexdigest()
+            rows.append(
+                (
+                    change,
+                    "hawkes",
+                    f"S{symbol}",
+                    number,
+                    1,
+                    "raw",
+                    "raw 1",
+                    "manual",
+                    before,
+                    payload.decode(),
+                )
+            )
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO versions VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+        connection.execute(
+            "INSERT INTO heads VALUES (?,?,?,?,?)", ("hawkes", f"S{symbol}", VERSIONS, before, change)
+        )
+        connection.execute("COMMIT")
+    connection.close()
+
+
+def _large(path: Path) -> list[dict[str, Any]]:
+    _make_large(path)
+    peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    opened = []
+    for _ in range(3):
+        start = time.perf_counter()
+        with ModelStore(path) as store:
+            opened.append(time.perf_counter() - start)
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_before) / 1024
+    with ModelStore(path) as store:
+        start = time.process_time()
+        report = store.verify()
+        rate = report.records / (time.process_time() - start)
+    if not report.ok or report.records != SYMBOLS * VERSIONS:
+        raise RuntimeError(f"the large store is not what was written: {report.problems[:1]}")
+    open_s = statistics.median(opened)
+    return [
+        _row(
+            f"store: open {SYMBOLS} symbols x {VERSIONS} versions",
+            open_s,
+            "s",
+            "<= 0.5 s",
+            open_s <= 0.5,
+            peak_memory_grew_mb=grown_mb,
+            file_mb=path.stat().st_size / 2**20,
+        ),
+        _row("store: verify", rate, "records/s of CPU time", ">= 200000", rate >= 200_000),
+    ]
+
+
+def _peer_python() -> str:
+    """Return the peers' interpreter; make their environment where none is named."""
+    if named := os.environ.get("CALIBRIG_STORE_PEER_PYTHON"):
+        return named
+    folder = HERE.parent / ".venv-store-peers"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True, timeout=120)
+        install = [str(python), "-m", "pip", "install", "--quiet", "mlflow>=2.20", "feast>=0.40"]
+        subprocess.run(install, check=True, timeout=900)
+        (folder / "complete").touch()
+    return str(python)
+
+
+def _peer_median_s(peer: str, folder: Path) -> float | str:
+    """Return the peer's median, or why there is none."""
+    place = folder / peer
+    place.mkdir()
+    try:
+        script = str(HERE / "peers" / f"{peer}.py")
+        done = subprocess.run(
+            [_peer_python(), script, str(place)], capture_output=True, text=True, check=True, timeout=300
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        words = getattr(error, "stderr", None) or str(error)
+        return f"not measured: {' '.join(str(words).split())[-300:]}"
+    return float(json.loads(done.stdout.strip().splitlines()[-1])["median_s"])

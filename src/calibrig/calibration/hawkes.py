@@ -352,8 +352,12 @@ def _judge(
     split_ns = int(events.time_ns[first])
     train = events.window(int(events.sessions[0, 0]), split_ns)
     profile = estimate_profile(train, profile_bins)
-    frozen_optimum, _ = search_optimum(train, profile=profile, threads=threads, start=optimum.u)
-    exponential, _ = search_optimum(train, profile=profile, threads=threads, kernel="exponential")
+    frozen_optimum, _ = search_optimum(
+        train, profile=profile, threads=threads, start=optimum.u, tolerance=0.01
+    )
+    exponential, _ = search_optimum(
+        train, profile=profile, threads=threads, kernel="exponential", tolerance=0.01
+    )
     buys, sells = train.count_sides()
     total_s = float(train.profile_totals_s(profile).sum())
     frozen = Frozen(

@@ -214,10 +214,13 @@ def search_optimum(
     free: NDArray[np.bool_] | None = None,
     start: Float64Array | None = None,
     likelihood: HawkesLikelihood | None = None,
+    tolerance: float = _DECREMENT,
 ) -> tuple[Optimum, HawkesLikelihood]:
     """Find the maximum: starts on a short stretch, its best on a longer one, then the full history.
 
-    Returns the optimum and the likelihood of the full history, its nodes set for the optimum.
+    Returns the optimum and the likelihood of the full history, its nodes set for the optimum. A larger
+    `tolerance` on the decrement saves a pass where the result is only compared with its standard error: the
+    last Newton step is taken all the same.
     """
     if free is None:
         free = np.array([True, True, sides == 2, True, kernel == "power_law", sides == 2])
@@ -229,7 +232,7 @@ def search_optimum(
         )
     if likelihood is None:
         likelihood = HawkesLikelihood(events, profile=profile, sides=2 if sides == 2 else 1, threads=threads)
-    optimum = _search_from(likelihood, guess, bounds, free, kernel)
+    optimum = _search_from(likelihood, guess, bounds, free, kernel=kernel, tolerance=tolerance)
     return optimum, likelihood
 
 
@@ -252,7 +255,7 @@ def _search_short(
         for guess in guesses:
             if best is None or len(guesses) > 1:
                 likelihood.prepare(search_nodes(window, _lowest_beta(guess, wide=True)))
-            found = _search_from(likelihood, guess, bounds, free, kernel)
+            found = _search_from(likelihood, guess, bounds, free, kernel=kernel)
             if best is None or len(guesses) == 1 or found.evaluation.value > best.evaluation.value:
                 best = found
         assert best is not None
@@ -272,7 +275,9 @@ def _search_from(
     guess: Float64Array,
     bounds: Bounds,
     free: NDArray[np.bool_],
+    *,
     kernel: Kernel,
+    tolerance: float = _DECREMENT,
 ) -> Optimum:
     """Search; whenever beta leaves what the nodes can show, choose nodes anew and go on."""
     events = likelihood.events
@@ -282,7 +287,9 @@ def _search_from(
         likelihood.prepare(search_nodes(events, shown))
         low = bounds.low.copy()
         low[3] = max(low[3], math.log(shown))
-        optimum = maximise(likelihood, guess, Bounds(low=low, high=bounds.high), free, kernel=kernel)
+        optimum = maximise(
+            likelihood, guess, Bounds(low=low, high=bounds.high), free, kernel=kernel, tolerance=tolerance
+        )
         if optimum.u[3] > low[3] + 1e-6 or low[3] <= bounds.low[3] + 1e-9:
             return optimum
         guess = optimum.u

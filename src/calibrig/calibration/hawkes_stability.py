@@ -20,6 +20,8 @@ Float64Array = NDArray[np.float64]
 _EVENTS_PER_PART = 10_000
 _LIMIT_SE = 3.5
 _MOST_PARTS = 6
+_MOST_EVENTS = 300_000
+_LOOSE = 0.01  # decrement, nats: a tenth of a standard error before the last step
 
 
 def branching(optimum: Optimum) -> tuple[float, float]:
@@ -32,9 +34,15 @@ def branching(optimum: Optimum) -> tuple[float, float]:
 def _parts(events: HawkesEvents, count: int) -> list[HawkesEvents]:
     edges = np.linspace(0, len(events), count + 1).astype(np.intp)
     out = []
-    for k, (first, last) in enumerate(itertools.pairwise(edges)):
-        start = int(events.sessions[0, 0]) if k == 0 else int(events.time_ns[first])
-        end = int(events.sessions[-1, 1]) if k == count - 1 else int(events.time_ns[last])
+    for k, (begin, stop) in enumerate(itertools.pairwise(edges)):
+        spare = max(int(stop - begin) - _MOST_EVENTS // count, 0) // 2  # the middle of a long part is enough
+        first, last = int(begin) + spare, int(stop) - spare
+        start = int(events.sessions[0, 0]) if k == 0 and first == 0 else int(events.time_ns[first])
+        end = (
+            int(events.sessions[-1, 1])
+            if k == count - 1 and last == len(events)
+            else int(events.time_ns[last])
+        )
         part = events.window(start, end)
         in_session = np.searchsorted(part.time_ns, part.sessions[:, 1])
         if len(part) and np.all(np.diff(in_session, prepend=0) > 0):
@@ -58,7 +66,9 @@ def judge_stability(
     for count, free in counts:
         found = []
         for part in _parts(events, count):
-            fit, _ = search_optimum(part, profile=profile, threads=threads, free=free, start=optimum.u)
+            fit, _ = search_optimum(
+                part, profile=profile, threads=threads, free=free, start=optimum.u, tolerance=_LOOSE
+            )
             found.append(branching(fit))
         for k in range(len(found)):
             for j in range(k):

@@ -268,6 +268,8 @@ def decide(gates: tuple[GateResult, ...], fewest_side: int) -> tuple[Verdict, st
     if fewest_side < FEWEST_EVENTS:
         reason = f"TOO_FEW_EVENTS: {fewest_side} events on one side; the gates need {FEWEST_EVENTS}"
         return Verdict.TOO_FEW_EVENTS, reason, ()
+    if "held_out" in failed:
+        return Verdict.FAIL, "held_out: no events were held out, so nothing was judged", ()
     if "gain_over_poisson" in failed:
         reason = "NO_SELF_EXCITATION: held-out events are explained as well by a seasonal Poisson process"
         return Verdict.NO_SELF_EXCITATION, reason, ()

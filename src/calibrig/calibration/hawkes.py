@@ -250,7 +250,7 @@ def fit_hawkes(
     profile_bins : int
         Bins of the time-of-day profile, used with two sessions or more; 1 for none.
     holdout : float
-        Share of events, the last ones, kept for judging; 0 to 0.5.
+        Share of events, the last ones, kept for judging; 0 to 0.5. With 0 nothing is judged and the verdict is FAIL.
     threads : int, optional
         Default: as many as the process may use.
     seed : int
@@ -303,6 +303,11 @@ def fit_hawkes(
             events, first, optimum, profile_bins=profile_bins, threads=threads, seed=seed
         )
         results += judged
+    elif holdout == 0.0:
+        detail = "holdout is 0: estimates only, nothing was judged; give a share to hold out"
+        results.append(
+            GateResult(name="held_out", value=0.0, limit="> 0 events", passed=False, detail=detail)
+        )
     results += _judge_parameters(optimum, events)
     results.append(_seasonality(events, optimum, profile, profile_bins, threads))
     if fewest >= gates.FEWEST_EVENTS:

@@ -119,6 +119,19 @@ def test_history_cannot_be_changed_by_sql(postgres_url: str) -> None:
             connection.execute(statement.format(schema))
 
 
+def test_the_questions_of_the_source_document_in_sql(postgres_url: str) -> None:
+    schema = f"s{secrets.token_hex(6)}"
+    with PostgreSQLModelStore(f"{postgres_url}?schema={schema}") as store:
+        store.update("risk", "A", RISK, "anna", "first")
+        store.update("risk", "A", {"max_position": 5}, "ben", "less")
+    with psycopg.connect(postgres_url) as connection:
+        rows = connection.execute(
+            f"SELECT version_id, updated_by, comment, (parameters ->> 'max_position')::int FROM {schema}.history "
+            "WHERE kind = 'risk' AND updated_time > now() - interval '1 month' ORDER BY version_id"
+        ).fetchall()
+    assert rows == [(1, "anna", "first", 100), (2, "ben", "less", 5)]
+
+
 def test_roles_may_do_what_they_are_for_and_no_more(postgres_url: str) -> None:
     schema = f"s{secrets.token_hex(6)}"
     with PostgreSQLModelStore(f"{postgres_url}?schema={schema}") as store:

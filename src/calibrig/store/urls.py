@@ -110,7 +110,7 @@ def open_backend(url: str, *, create: bool = True) -> Backend:
     try:
         opener = getattr(importlib.import_module(module), name)
     except ImportError as error:
-        if not extra:
+        if not extra or (error.name or "").startswith("calibrig"):
             raise
         raise MissingDependencyError(
             f"a {extra} store needs a package that is not installed ({error.name}); "

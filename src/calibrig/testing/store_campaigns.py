@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from calibrig.errors import CalibrigError, UnavailableError
+from calibrig.errors import CalibrigError, MissingDependencyError, UnavailableError
 from calibrig.store import Anchor, ModelStore
 from calibrig.testing.power_cut import disk_states
 from calibrig.testing.store import HAWKES, QUOTING, RISK, SteppedClock
@@ -350,7 +350,7 @@ def prove_store(
                     continue
                 try:
                     rows.append(_row(name, backend, wanted, run))
-                except (UnavailableError, ImportError) as error:
+                except (UnavailableError, MissingDependencyError) as error:
                     skipped.append(f"{name} ({backend}): {error}")
                     continue
                 if tell is not None:

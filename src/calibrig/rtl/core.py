@@ -96,7 +96,7 @@ def generate_core(model: SignalModel, *, stage_delay: float | None = None) -> Co
     >>> from calibrig.models.signal import reference_model
     >>> core = generate_core(reference_model())
     >>> core.cycles, sorted(core.sources)[0]
-    (5, 'calibrig_core.v')
+    (4, 'calibrig_core.v')
     """
     delay = stage_delay if stage_delay is not None else _STAGE_DELAY[model.kind]
     if not delay >= 1:

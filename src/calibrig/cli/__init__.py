@@ -5,7 +5,8 @@ Add a command group
 Write ``calibrig/cli/<group>.py`` with a ``typer.Typer()`` called ``app`` (a group such as ``store``) or a function
 called ``command`` (a single command such as ``demo``), and add **one line** to ``COMMANDS`` in
 :mod:`calibrig.cli.commands`. Nothing else: the module is imported only when its command is called, so keep heavy
-imports (numpy, polars, the rooms themselves) inside the functions.
+imports (numpy, polars, the rooms themselves) inside the functions. Then bring the reference up to date, which a test
+compares: ``python -m calibrig.cli.reference > docs/cli.md``.
 
 Conventions
 -----------

@@ -79,7 +79,7 @@ def _examine_instructions() -> Finding:
         name="instruction set",
         value=f"{used} of {', '.join(available)}",
         good=used == available[-1] and used != "baseline",
-        meaning="which kernels predict; every set gives the same bits, the network takes about 3 times as long on baseline",
+        meaning="which kernels predict; every set gives the same bits, the network takes about ten times as long on baseline",
         remedy=""
         if used == available[-1]
         else "CALIBRIG_ISA lowers it; unset it to use the best set of the processor",

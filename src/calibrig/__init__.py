@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from calibrig.calibration.hawkes import compute_goodness_of_fit as compute_goodness_of_fit
     from calibrig.calibration.hawkes import evaluate_hawkes as evaluate_hawkes
     from calibrig.calibration.hawkes import fit_hawkes as fit_hawkes
+    from calibrig.calibration.hawkes_rolling import fit_hawkes_rolling as fit_hawkes_rolling
     from calibrig.engine import Engine as Engine
     from calibrig.engine import PreTradeLimits as PreTradeLimits
     from calibrig.engine import Replay as Replay
@@ -70,6 +71,7 @@ _HOME = {
     "compute_goodness_of_fit": "calibration.hawkes",
     "evaluate_hawkes": "calibration.hawkes",
     "fit_hawkes": "calibration.hawkes",
+    "fit_hawkes_rolling": "calibration.hawkes_rolling",
     "AcceleratorMode": "bridge",
     "AvellanedaStoikov": "models.quoting",
     "AvellanedaStoikovParameters": "parameters",

@@ -3,6 +3,7 @@
 from calibrig.calibration.arrivals import ArrivalFit, fit_arrivals
 from calibrig.calibration.backtest import BacktestResult, GammaTrial, backtest, split_market
 from calibrig.calibration.hawkes import HawkesFit, compute_goodness_of_fit, evaluate_hawkes, fit_hawkes
+from calibrig.calibration.hawkes_rolling import RollingFit, fit_hawkes_rolling
 from calibrig.calibration.inventory import InventoryChain, build_inventory_chain, choose_gamma
 from calibrig.calibration.profit import ProfitEvidence, judge_profit
 from calibrig.calibration.quoting import QuotingFit, fit_quoting
@@ -25,6 +26,7 @@ __all__ = [
     "QuotingFit",
     "RegimeFit",
     "RiskFit",
+    "RollingFit",
     "Scenario",
     "ScenarioLoss",
     "SignalFit",
@@ -39,6 +41,7 @@ __all__ = [
     "evaluate_hawkes",
     "fit_arrivals",
     "fit_hawkes",
+    "fit_hawkes_rolling",
     "fit_quoting",
     "fit_regimes",
     "fit_risk",

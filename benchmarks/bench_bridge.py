@@ -1,7 +1,6 @@
 """The bridge beside inference runtimes: predict from Python with everything on, what the bridge costs, swaps, stub.
 
-The peers run in an environment of their own, made on the first run beside the results (or the interpreter named by
-``CALIBRIG_INFERENCE_PYTHON``). All costs are medians of CPU time.
+The peers run in an environment of their own (:mod:`benchmarks.peers.environment`). All costs are medians of CPU time.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.environment import peer_python
 from calibrig import AcceleratorMode, HardwareInTheLoopBridge
 from calibrig._native import bridge as native
 from calibrig._native import signal as kernels
@@ -30,7 +29,6 @@ from calibrig.models.signal import add_golden_vectors, reference_model
 from calibrig.parameters import NetworkLayer, SignalModel, TreeEnsemble
 
 PEER = Path(__file__).parent / "peers" / "inference.py"
-ENVIRONMENT = Path(__file__).parent / "results" / "inference.local"
 PACKAGES = ("onnx", "onnxruntime", "lightgbm", "numpy")
 SCALES = {"feature_offset": (0.0,) * 16, "feature_scale": (1_000.0,) * 16}
 
@@ -117,22 +115,11 @@ def predict_ns(model: SignalModel, n: int = 100_000) -> float:
 
 def measure_peers() -> dict[str, Any] | None:
     """Run the peers' program; None where they cannot be installed."""
-    interpreter = os.environ.get("CALIBRIG_INFERENCE_PYTHON")
+    interpreter = peer_python("inference", *PACKAGES)
     if interpreter is None:
-        interpreter = str(ENVIRONMENT / "bin" / "python")
-        if not Path(interpreter).exists() and not make_environment():
-            return None
+        return None
     done = subprocess.run([interpreter, str(PEER)], capture_output=True, text=True, check=True, timeout=900)
     return dict(json.loads(done.stdout))
-
-
-def make_environment() -> bool:
-    """Make the peers' environment; False where the package index cannot be reached."""
-    commands = (
-        [sys.executable, "-m", "venv", str(ENVIRONMENT)],
-        [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "-q", *PACKAGES],
-    )
-    return all(subprocess.run(c, capture_output=True, check=False).returncode == 0 for c in commands)
 
 
 def ratio_row(

@@ -1,7 +1,7 @@
 """Hawkes: simulation, cost per event and pass, whole fits, accuracy and coverage; beside tick and Omi's hawkes.
 
-The peers live in an environment of their own, made on first use under build/ (``CALIBRIG_HAWKES_PEER_PYTHON`` names
-one that exists); where it cannot be made their rows say so. CPU time throughout. ``CALIBRIG_BENCH_FULL=1`` adds the
+The peers live in an environment of their own (:mod:`benchmarks.peers.environment`); where it cannot be made their rows
+say so. CPU time throughout. ``CALIBRIG_BENCH_FULL=1`` adds the
 10M-event fit and gives Omi's package 1e5 events (minutes).
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hawkes_coverage import run as run_coverage
+from benchmarks.peers.environment import peer_python
 from calibrig import HawkesParameters, fit_hawkes, simulate_hawkes
 from calibrig.calibration.hawkes_search import search_nodes, search_optimum
 from calibrig.models.hawkes_events import prepare_events
@@ -153,24 +153,6 @@ def _coverage() -> dict[str, Any]:
     )
 
 
-def _peer_python() -> str | None:
-    known = os.environ.get("CALIBRIG_HAWKES_PEER_PYTHON")
-    if known:
-        return known
-    folder = ROOT / "build" / "hawkes-peers"
-    python = folder / "bin" / "python"
-    if not python.exists():
-        packages = ["tick==0.8.0.1", "hawkes==1.0.0", "numpydoc", "six"]
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True)
-            subprocess.run(
-                [str(python), "-m", "pip", "install", "-q", *packages], check=True, capture_output=True
-            )
-        except (OSError, subprocess.CalledProcessError):
-            return None
-    return str(python)
-
-
 def _ask(python: str, name: str, path: Path) -> dict[str, Any]:
     script = ROOT / "benchmarks" / "peers" / "hawkes_peers.py"
     done = subprocess.run(
@@ -181,7 +163,7 @@ def _ask(python: str, name: str, path: Path) -> dict[str, Any]:
 
 
 def _peers(events: Any, session: list[tuple[int, int]]) -> list[dict[str, Any]]:
-    python = _peer_python()
+    python = peer_python("hawkes", "tick==0.8.0.1", "hawkes==1.0.0", "numpydoc", "six")
     if python is None:
         return [_row("Hawkes fit over tick and Omi", 0.0, "x", "peers could not be installed", None)]
     return [_over_tick(python, events, session), _over_omi(python)]

@@ -1,8 +1,7 @@
 """The store's figures: reads, writes, pushes, verification, opening; beside MLflow's registry and Feast's online store.
 
-The peers live in an environment of their own: ``CALIBRIG_STORE_PEER_PYTHON`` names an interpreter that has ``mlflow``
-and ``feast``; otherwise one is made in ``.venv-store-peers`` (some hundred MB, once). Where that cannot be done, the rows
-say so and hold no ratio. Servers come from wheels, as in the tests, and are asked over their unix sockets.
+The peers live in an environment of their own (:mod:`benchmarks.peers.environment`; some hundred MB, once). Where it
+cannot be made, the rows say so and hold no ratio. Servers come from wheels, as in the tests, and are asked over their unix sockets.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.peers.environment import peer_python
 from calibrig import ModelStore
 from calibrig.testing.servers import PostgresServer, ValkeyServer
 from calibrig.testing.store import HAWKES, RISK, make_content
@@ -288,28 +288,17 @@ def _large(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _peer_python() -> str:
-    """Return the peers' interpreter; make their environment where none is named."""
-    if named := os.environ.get("CALIBRIG_STORE_PEER_PYTHON"):
-        return named
-    folder = HERE.parent / ".venv-store-peers"
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True, timeout=120)
-        install = [str(python), "-m", "pip", "install", "--quiet", "mlflow>=2.20", "feast>=0.40"]
-        subprocess.run(install, check=True, timeout=900)
-        (folder / "complete").touch()
-    return str(python)
-
-
 def _peer_median_s(peer: str, folder: Path) -> float | str:
     """Return the peer's median, or why there is none."""
     place = folder / peer
     place.mkdir()
+    python = peer_python("store", "mlflow>=2.20", "feast>=0.40")
+    if python is None:
+        return "not measured: could not be installed"
     try:
         script = str(HERE / "peers" / f"{peer}.py")
         done = subprocess.run(
-            [_peer_python(), script, str(place)], capture_output=True, text=True, check=True, timeout=300
+            [python, script, str(place)], capture_output=True, text=True, check=True, timeout=300
         )
     except (subprocess.SubprocessError, OSError) as error:
         words = getattr(error, "stderr", None) or str(error)

@@ -289,6 +289,9 @@ class RedisBackend:
                 if self._has_closed():
                     return False
                 raise
+            except TypeError:  # redis-py polls a socket that was closed while it waited
+                self._drop_subscription()
+                return not self._has_closed()
             return message is not None
 
     def _drain(self) -> bool:

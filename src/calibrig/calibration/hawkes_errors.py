@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrig.calibration.hawkes_search import SEARCH_NAMES, Optimum
-from calibrig.models.hawkes_likelihood import HawkesLikelihood, search_by_field
+from calibrig.models.hawkes_coordinates import search_by_field
+from calibrig.models.hawkes_passes import HawkesLikelihood
 from calibrig.parameters import HawkesParameters
 
 __all__ = ["covariance", "field_errors", "sandwich"]

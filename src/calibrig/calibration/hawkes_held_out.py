@@ -19,9 +19,10 @@ from calibrig.calibration.gates_hawkes import (
 )
 from calibrig.errors import CalibrigError
 from calibrig.models.hawkes import simulate_hawkes
+from calibrig.models.hawkes_coordinates import from_search
 from calibrig.models.hawkes_events import HawkesEvents, prepare_events
-from calibrig.models.hawkes_likelihood import HawkesLikelihood, Kernel, Trace, from_search
 from calibrig.models.hawkes_nodes import choose_nodes
+from calibrig.models.hawkes_passes import HawkesLikelihood, Kernel, Trace
 from calibrig.parameters import GateResult
 
 __all__ = ["Frozen", "compare_counts", "held_out_figures", "rival_residuals"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from calibrig.calibration.hawkes import HawkesFit
+    from calibrig.calibration.hawkes_result import HawkesFit
 
 __all__ = ["HawkesPlot", "draw_fit"]
 

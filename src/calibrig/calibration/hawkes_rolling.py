@@ -14,7 +14,7 @@ import numpy as np
 from calibrig.calibration.hawkes import HawkesFit, fit_hawkes
 from calibrig.errors import CalibrigError, InvalidInputError
 from calibrig.market.ticks import Trades
-from calibrig.models.hawkes_likelihood import usable_threads
+from calibrig.models.hawkes_passes import usable_threads
 
 __all__ = ["RollingFit", "fit_hawkes_rolling"]
 

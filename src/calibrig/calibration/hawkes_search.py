@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrig.models.hawkes_events import HawkesEvents
-from calibrig.models.hawkes_likelihood import Evaluation, HawkesLikelihood, Kernel, precise_nodes
 from calibrig.models.hawkes_nodes import NodeSet, choose_nodes
+from calibrig.models.hawkes_passes import Evaluation, HawkesLikelihood, Kernel, precise_nodes
 
 __all__ = ["SEARCH_NAMES", "Bounds", "Optimum", "maximise", "search_bounds", "search_nodes", "search_optimum"]
 

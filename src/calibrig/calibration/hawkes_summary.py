@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from calibrig.calibration.hawkes import HawkesFit
+    from calibrig.calibration.hawkes_result import HawkesFit
     from calibrig.parameters import GateResult
 
 __all__ = ["summarise"]

@@ -1,0 +1,159 @@
+"""The gates of a Hawkes fit in their order: on events it has not seen, on its parameters; and the evidence they make."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrig.calibration import gates_hawkes as gates
+from calibrig.calibration.gates_hawkes import HeldOut
+from calibrig.calibration.hawkes_held_out import Frozen, compare_counts, held_out_figures, rival_residuals
+from calibrig.calibration.hawkes_input import HawkesInput
+from calibrig.calibration.hawkes_profile import estimate_profile
+from calibrig.calibration.hawkes_result import FlowCurve
+from calibrig.calibration.hawkes_search import Optimum, search_optimum
+from calibrig.calibration.hawkes_stability import branching
+from calibrig.models.hawkes_coordinates import from_search
+from calibrig.models.hawkes_events import HawkesEvents
+from calibrig.models.hawkes_passes import Trace
+from calibrig.parameters import Evidence, GateResult, HawkesParameters
+
+__all__ = ["draw_flow", "judge_held_out", "judge_parameters", "judge_unseen", "weigh_evidence"]
+
+Float64Array = NDArray[np.float64]
+
+_CURVE_BINS = 300
+
+
+def judge_unseen(
+    events: HawkesEvents, first: int, optimum: Optimum, *, profile_bins: int, threads: int | None, seed: int
+) -> tuple[HeldOut, FlowCurve, HawkesParameters, list[GateResult]]:
+    """Freeze parameters and rivals on the events before ``first`` and judge them on the rest."""
+    split_ns = int(events.time_ns[first])
+    train = events.window(int(events.sessions[0, 0]), split_ns)
+    profile = estimate_profile(train, profile_bins)
+    frozen_optimum, _ = search_optimum(
+        train, profile=profile, threads=threads, start=optimum.u, tolerance=0.01
+    )
+    exponential, _ = search_optimum(
+        train, profile=profile, threads=threads, kernel="exponential", tolerance=0.01
+    )
+    buys, sells = train.count_sides()
+    total_s = float(train.profile_totals_s(profile).sum())
+    frozen = Frozen(
+        u=frozen_optimum.u,
+        exponential=exponential.u,
+        poisson=(buys / total_s, sells / total_s),
+        profile=profile,
+    )
+    held, trace = held_out_figures(events, first, frozen, threads=threads, seed=seed)
+    results = judge_held_out(held)
+    if any(gate.name == "gain_over_exponential" and not gate.passed for gate in results):
+        rival = rival_residuals(events, first, frozen, threads=threads)
+        results = judge_held_out(held, rival)
+    results += compare_counts(events, first, frozen, trace, threads=threads, seed=seed)
+    curve = draw_flow(events, first, trace)
+    return held, curve, from_search(frozen.u, profile=tuple(profile.tolist())), results
+
+
+def judge_held_out(held: HeldOut, rival: dict[int, Float64Array] | None = None) -> list[GateResult]:
+    """Judge the residuals; where an exponential kernel is enough, its residuals are the ones that count."""
+    residuals = held.residuals if rival is None else rival
+    counts = {side: len(values) for side, values in residuals.items()}
+    correlations = (
+        held.autocorrelation
+        if rival is None
+        else {side: gates.autocorrelation(values) for side, values in rival.items()}
+    )
+    return [
+        gates.judge_gain(
+            "gain_over_poisson",
+            held.gain_over_poisson,
+            "a Poisson process with the same profile",
+            gates.POISSON_LEVEL,
+        ),
+        gates.judge_gain(
+            "gain_over_exponential",
+            held.gain_over_exponential,
+            "an exponential Hawkes process",
+            gates.EXPONENTIAL_LEVEL,
+        ),
+        gates.judge_quantiles(held.skill),
+        *gates.judge_ks(residuals),
+        *gates.judge_mean(residuals),
+        *gates.judge_autocorrelation(correlations, counts),
+    ]
+
+
+def judge_parameters(optimum: Optimum, events: HawkesEvents) -> list[GateResult]:
+    """Judge the estimates themselves: criticality, the box, the clock."""
+    n, error = branching(optimum)
+    beta, step = math.exp(optimum.u[3]), events.resolution_ns * 1e-9
+    return [
+        GateResult(
+            name="branching_ratio",
+            value=n + 2.0 * error,
+            limit="< 1",
+            passed=bool(n + 2.0 * error < 1.0),
+            detail=f"n_self + n_cross = {n:.4f} +- {error:.4f}; the figure is n + 2 SE",
+        ),
+        GateResult(
+            name="bounds",
+            value=float(len(optimum.at_bound)),
+            limit="no parameter at a bound",
+            passed=not optimum.at_bound,
+            detail=", ".join(optimum.at_bound) or "none",
+        ),
+        GateResult(
+            name="resolution",
+            value=beta / step,
+            limit=">= 10 x the clock's step",
+            passed=bool(beta >= 10.0 * step),
+            detail=f"beta {beta:.3g} s, clock step {step:.3g} s",
+        ),
+    ]
+
+
+def draw_flow(events: HawkesEvents, first: int, trace: Trace) -> FlowCurve:
+    """Bins of the last session that the held-out events reach."""
+    begin = max(int(events.sessions[-1, 0]), int(events.time_ns[first]))
+    end = int(events.time_ns[-1]) + 1
+    edges = np.linspace(begin, end, _CURVE_BINS + 1).astype(np.int64)
+    width_s = float(edges[1] - edges[0]) * 1e-9
+    times = events.time_ns[first:]
+    growth = {1: trace.buy_growth, -1: trace.sell_growth}
+    return FlowCurve(
+        time_ns=(edges[:-1] + edges[1:]) // 2,
+        counted_by_side={
+            side: np.diff(np.searchsorted(times[trace.side == side], edges)) / width_s for side in growth
+        },
+        expected_by_side={
+            side: np.diff(np.interp(edges, times, np.cumsum(values))) / width_s
+            for side, values in growth.items()
+        },
+    )
+
+
+def weigh_evidence(data: HawkesInput, results: tuple[GateResult, ...], fewest: int) -> Evidence:
+    """Add the gates up and say on what data."""
+    import calibrig
+
+    verdict, reason, restrictions = gates.decide(results, fewest)
+    events = data.events
+    digest = hashlib.sha256()
+    for column in (events.time_ns, events.side, events.sessions):
+        digest.update(np.ascontiguousarray(column).data)
+    buys, sells = events.count_sides()
+    day = str(np.datetime64(int(events.sessions[0, 0]), "ns"))[:10]
+    return Evidence(
+        verdict=verdict,
+        reason=reason,
+        gates=results,
+        data_fingerprint=digest.hexdigest(),
+        data_description=f"{data.symbol}, {len(events.sessions)} session(s) from {day}, {buys} buys, {sells} sells",
+        code_version=calibrig.__version__,
+        restrictions=restrictions,
+    )

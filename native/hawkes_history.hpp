@@ -12,6 +12,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -138,12 +139,12 @@ public:
                 for (std::size_t step = 0; step < length; ++step) {
                     const std::size_t event = lane_first + step;
                     if (event < first || event >= last) continue;
-                    const double* row = &rows[(step * hawkes_lanes + static_cast<std::size_t>(lane)) * 4];
+                    const double* row = &rows[step * 4 * hawkes_lanes + static_cast<std::size_t>(lane)];
                     const double b = std::abs(signed_b_[b_.position(step, lane)]);
-                    out[0][event - first] = table.base_buy * b + plus * row[0] + minus * row[1];
-                    out[1][event - first] = table.base_sell * b + plus * row[0] - minus * row[1];
-                    out[2][event - first] = plus * row[2] + minus * row[3];
-                    out[3][event - first] = plus * row[2] - minus * row[3];
+                    out[0][event - first] = table.base_buy * b + plus * row[0] + minus * row[hawkes_lanes];
+                    out[1][event - first] = table.base_sell * b + plus * row[0] - minus * row[hawkes_lanes];
+                    out[2][event - first] = plus * row[2 * hawkes_lanes] + minus * row[3 * hawkes_lanes];
+                    out[3][event - first] = plus * row[2 * hawkes_lanes] - minus * row[3 * hawkes_lanes];
                 }
             }
         });
@@ -183,18 +184,27 @@ private:
         }
     };
 
+    // Numbers aligned to cache lines: a vector that straddles two costs twice.
+    struct Aligned {
+        struct Free { void operator()(double* p) const noexcept { ::operator delete[](p, std::align_val_t{64}); } };
+        std::unique_ptr<double[], Free> data;
+        explicit Aligned(std::size_t n) : data(static_cast<double*>(::operator new[](n * sizeof(double), std::align_val_t{64}))) {}
+    };
+
     struct Scratch {
-        std::vector<double> state;
+        Aligned state, work;
         std::array<double, hawkes_lanes> sign;
         HawkesStretch stretch;
-        Scratch(const HawkesHistory& h, std::size_t index) {
+        Scratch(const HawkesHistory& h, std::size_t index)
+            : state(2 * h.node_count() * hawkes_lanes), work(hawkes_scratch(static_cast<int>(h.node_count()))) {
             const std::size_t half = h.node_count() * hawkes_lanes;
-            const auto from = h.border_.begin() + static_cast<std::ptrdiff_t>(index * 2 * half);
-            state.assign(from, from + static_cast<std::ptrdiff_t>(2 * half));
+            const double* from = &h.border_[index * 2 * half];
+            std::copy(from, from + 2 * half, state.data.get());
             const Block& block = h.blocks_[index];
             for (int l = 0; l < hawkes_lanes; ++l) sign[static_cast<std::size_t>(l)] = h.sign_before(block, l);
             stretch = {&h.gap_s_[block.at], &h.signed_b_[block.at], static_cast<int>(block.steps),
-                       static_cast<int>(block.last_lanes), state.data(), state.data() + half, sign.data()};
+                       static_cast<int>(block.last_lanes), state.data.get(), state.data.get() + half, sign.data(),
+                       work.data.get()};
         }
     };
 
@@ -276,11 +286,12 @@ private:
         std::fill(state, state + 2 * half, -1.0);  // one short of 0: the first step adds the event before it
         std::array<double, hawkes_lanes> sign;
         sign.fill(1.0);
+        const Aligned work(hawkes_scratch(static_cast<int>(m)));
         const auto run = [&](std::size_t from, std::size_t steps) {
             if (steps == 0) return;
             const std::size_t at = block.position(from, 0);
             HawkesStretch stretch{&gap_s_[at], &signed_b_[at], static_cast<int>(steps), hawkes_lanes,
-                                  state, state + half, sign.data()};
+                                  state, state + half, sign.data(), work.data.get()};
             kernels_.states(nodes(), stretch);
         };
         run(0, block.steps - 1);

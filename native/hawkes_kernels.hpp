@@ -25,6 +25,9 @@ struct HawkesWeights {
     double base_buy, base_sell, n_self, n_cross;
 };
 
+// Numbers of working space a kernel needs: the states of a batch of four steps, and two sums per node.
+constexpr int hawkes_scratch(int nodes) { return (2 * 4 + 2) * nodes * hawkes_lanes; }
+
 struct HawkesStretch {
     const double* gap_s;     // [steps][8] seconds since the event before; 1e30 at the start of a session
     const double* signed_b;  // [steps][8] profile height, negative for a sell
@@ -33,6 +36,7 @@ struct HawkesStretch {
     double* total;   // [nodes][8]
     double* signed_;  // [nodes][8]
     double* sign;    // [8] side of the latest event, +1 or -1
+    double* scratch;  // [hawkes_scratch(nodes)], aligned to 64 bytes
 };
 
 // Sums over events that `evaluate` makes, [hawkes_sums][8]; q_a is the derivative of lambda along parameter a
@@ -49,7 +53,7 @@ enum HawkesSum : int {
 struct HawkesKernels {
     void (*states)(const HawkesNodes&, HawkesStretch&);
     void (*evaluate[3])(const HawkesNodes&, const HawkesWeights&, HawkesStretch&, double* sums);
-    // out: [steps][8][4]: sum c * total, sum c * signed, sum p * (fall of total), sum p * (fall of signed)
+    // out: [steps][4][8]: sum c * total, sum c * signed, sum p * (fall of total), sum p * (fall of signed)
     void (*trace)(const HawkesNodes&, const HawkesWeights&, HawkesStretch&, double* out);
 };
 

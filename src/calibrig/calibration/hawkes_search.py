@@ -76,7 +76,7 @@ def search_nodes(events: HawkesEvents, beta_low_s: float) -> NodeSet:
     """Nodes with r = 2 for the passes of a search: they move the estimates by less than 0.01 standard errors."""
     longest = float((events.sessions[:, 1] - events.sessions[:, 0]).max()) * 1e-9
     return choose_nodes(
-        beta_low_s=min(beta_low_s, longest), horizon_s=longest, low_margin=0.25, high_margin=10.0, chain=16
+        beta_low_s=min(beta_low_s, longest), horizon_s=longest, low_margin=0.25, high_margin=10.0, chain=28
     )
 
 

@@ -1,6 +1,8 @@
 // Prints the answers of one instruction set for seeded models of every kind: compared across processors.
+#include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 
 #include "signal.hpp"
 
@@ -44,7 +46,9 @@ static SignalSpec make(SignalKind kind) {
 }
 
 int main(int argc, char** argv) {
-    const Isa isa = argc > 1 && std::strcmp(argv[1], "baseline") == 0 ? Isa::baseline : active_isa();
+    Isa isa = active_isa();
+    for (Isa named : {Isa::baseline, Isa::avx2, Isa::avx512})
+        if (argc > 1 && std::strcmp(argv[1], name_of(named)) == 0) isa = named;
     std::printf("%s\n", name_of(isa));
     for (SignalKind kind : {SignalKind::linear, SignalKind::trees, SignalKind::network}) {
         const SignalModel model(make(kind), isa);
@@ -57,6 +61,14 @@ int main(int argc, char** argv) {
             hash = (hash ^ static_cast<std::uint32_t>(model.evaluate(quantised))) * 1099511628211ull;
             for (std::int16_t q : quantised) hash = (hash ^ static_cast<std::uint16_t>(q)) * 1099511628211ull;
         }
+        for (double odd : {std::nan(""), HUGE_VAL, -HUGE_VAL, std::numeric_limits<double>::signaling_NaN()})
+            for (int at = 0; at < n_features; ++at) {  // refused wherever it stands
+                double features[n_features] = {};
+                std::int16_t quantised[n_features];
+                if (!model.quantise(features, quantised)) return 2;
+                features[at] = odd;
+                if (model.quantise(features, quantised)) return 3;
+            }
         std::printf("%016llx\n", static_cast<unsigned long long>(hash));
     }
 }

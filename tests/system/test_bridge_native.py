@@ -1,4 +1,4 @@
-"""The native bridge under sanitizers, and the baseline kernels on an emulated old processor."""
+"""The native bridge under sanitizers, the baseline kernels on an emulated old processor, AVX-512 on one without it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def run(*command: str, env: dict[str, str] | None = None) -> str:
     return done.stdout
 
 
-def build(folder: Path, source: str, flags: list[str]) -> str:
+def build(folder: Path, source: str, flags: list[str], sets: dict[str, list[str]] = SETS) -> str:
     """Compile a C++ test with the kernels of every instruction set."""
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         pytest.skip("needs g++")
     objects = []
-    for name, isa_flags in SETS.items():
+    for name, isa_flags in sets.items():
         objects.append(str(folder / f"signal_{name}.o"))
         define = [f"-DCALIBRIG_ISA=isa_{name}", f"-DCALIBRIG_ISA_{name}=1"]
         # g++ 12 warns about its own intrinsics when it does not optimise much.
@@ -70,3 +70,17 @@ def test_baseline_on_an_old_processor_gives_the_same_bits(tmp_path: Path) -> Non
     assert old[0] == "baseline"
     assert old[1:] == here[1:]
     assert run(program, "baseline").splitlines()[1:] == here[1:]
+
+
+@pytest.mark.system
+def test_avx512_kernels_give_the_same_bits_on_any_processor(tmp_path: Path) -> None:
+    """Their intrinsics are carried out by SIMDe, so the kernels are proven where no AVX-512 is."""
+    if not Path("/usr/include/simde/x86/avx512.h").exists():
+        pytest.skip("needs SIMDe (Debian: libsimde-dev)")
+    portable = [*SETS["avx2"], f"-I{ROOT / 'tests/cpp/portable'}"]
+    program = build(tmp_path, "signal_vectors.cpp", ["-O1"], {**SETS, "avx512": portable})
+    expected = run(program, "baseline").splitlines()
+    found = run(program, "avx512").splitlines()
+    assert found[0] == "avx512"
+    assert len(expected) == 4
+    assert found[1:] == expected[1:]

@@ -9,9 +9,9 @@
 namespace calibrig::CALIBRIG_ISA {
 namespace {
 
-#if defined(__AVX512F__)
+#if defined(CALIBRIG_ISA_avx512)
 constexpr int width = 8;
-#elif defined(__AVX2__)
+#elif defined(CALIBRIG_ISA_avx2)
 constexpr int width = 4;
 #else
 constexpr int width = 2;
@@ -29,10 +29,10 @@ CALIBRIG_INLINE void store(double* p, V v) { *reinterpret_cast<U*>(p) = v; }
 CALIBRIG_INLINE V fill(double x) { return x - V{}; }
 
 CALIBRIG_INLINE V fma(V a, V b, V c) {
-#if defined(__AVX512F__)
+#if defined(CALIBRIG_ISA_avx512)
     return reinterpret_cast<V>(_mm512_fmadd_pd(reinterpret_cast<__m512d>(a), reinterpret_cast<__m512d>(b),
                                                reinterpret_cast<__m512d>(c)));
-#elif defined(__AVX2__)
+#elif defined(CALIBRIG_ISA_avx2)
     return reinterpret_cast<V>(_mm256_fmadd_pd(reinterpret_cast<__m256d>(a), reinterpret_cast<__m256d>(b),
                                                reinterpret_cast<__m256d>(c)));
 #else

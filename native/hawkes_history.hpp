@@ -4,22 +4,18 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
-#include <functional>
 #include <memory>
 #include <new>
 #include <stdexcept>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "hawkes_kernels.hpp"
 #include "isa.hpp"
+#include "parallel.hpp"
 
 namespace calibrig {
 
@@ -48,9 +44,6 @@ struct HawkesWeightTable {
     }
 };
 
-// Asked between blocks by the calling thread; true ends the pass early.
-using StopRequest = std::function<bool()>;
-
 class HawkesHistory {
 public:
     struct Events {
@@ -74,7 +67,8 @@ public:
         gap_s_.reset(new double[rows]);
         signed_b_.reset(new double[rows]);
         rows_ = rows;
-        for_each_block(threads, {}, [&](std::size_t block) { lay_out(blocks_[block], events, profile); });
+        elapsed_s_.assign(blocks_.size() * hawkes_lanes, 0.0);
+        for_each_block(threads, {}, [&](std::size_t block) { lay_out(block, events, profile); });
     }
 
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
@@ -132,19 +126,28 @@ public:
             const Block& b_ = blocks_[block];
             if (b_.first >= last || b_.first + b_.count <= first) return;
             Scratch scratch(*this, block);
-            std::vector<double> rows(b_.steps * hawkes_lanes * 4);
-            kernels_.trace(nodes(), weights, scratch.stretch, rows.data());
-            for (int lane = 0; lane < hawkes_lanes; ++lane) {
-                const auto [lane_first, length] = b_.lane_range(lane);
-                for (std::size_t step = 0; step < length; ++step) {
-                    const std::size_t event = lane_first + step;
-                    if (event < first || event >= last) continue;
-                    const double* row = &rows[step * 4 * hawkes_lanes + static_cast<std::size_t>(lane)];
-                    const double b = std::abs(signed_b_[b_.position(step, lane)]);
-                    out[0][event - first] = table.base_buy * b + plus * row[0] + minus * row[hawkes_lanes];
-                    out[1][event - first] = table.base_sell * b + plus * row[0] - minus * row[hawkes_lanes];
-                    out[2][event - first] = plus * row[2 * hawkes_lanes] + minus * row[3 * hawkes_lanes];
-                    out[3][event - first] = plus * row[2 * hawkes_lanes] - minus * row[3 * hawkes_lanes];
+            Aligned rows(trace_steps * 4 * hawkes_lanes);
+            for (std::size_t step = 0; step < b_.steps; step += trace_steps) {  // few enough to stay in the first cache
+                HawkesStretch part = scratch.stretch;
+                part.gap_s += step * hawkes_lanes;
+                part.signed_b += step * hawkes_lanes;
+                part.steps = static_cast<int>(std::min(trace_steps, b_.steps - step));
+                kernels_.trace(nodes(), weights, part, rows.data.get());
+                for (int lane = 0; lane < hawkes_lanes; ++lane) {
+                    const auto [lane_first, length] = b_.lane_range(lane);
+                    const std::size_t stop = std::min(length, step + trace_steps);
+                    for (std::size_t s = step; s < stop; ++s) {
+                        const std::size_t event = lane_first + s;
+                        if (event < first || event >= last) continue;
+                        const double* row = &rows.data[(s - step) * 4 * hawkes_lanes + static_cast<std::size_t>(lane)];
+                        const double b = std::abs(signed_b_[b_.position(s, lane)]);
+                        const double even = plus * row[0], odd = minus * row[hawkes_lanes];
+                        const double even_fall = plus * row[2 * hawkes_lanes], odd_fall = minus * row[3 * hawkes_lanes];
+                        out[0][event - first] = table.base_buy * b + even + odd;
+                        out[1][event - first] = table.base_sell * b + even - odd;
+                        out[2][event - first] = even_fall + odd_fall;
+                        out[3][event - first] = even_fall - odd_fall;
+                    }
                 }
             }
         });
@@ -190,6 +193,8 @@ private:
         std::unique_ptr<double[], Free> data;
         explicit Aligned(std::size_t n) : data(static_cast<double*>(::operator new[](n * sizeof(double), std::align_val_t{64}))) {}
     };
+
+    static constexpr std::size_t trace_steps = 64;
 
     struct Scratch {
         Aligned state, work;
@@ -245,35 +250,55 @@ private:
         if (first != count_) throw std::invalid_argument("an event lies outside its sessions");
     }
 
-    void lay_out(const Block& block, const Events& events, const std::vector<double>& profile) {
-        const auto bins = static_cast<double>(profile.size());
+    // Rows are written once and in order; the cases are apart so that the common one has no branch.
+    void lay_out(std::size_t index, const Events& events, const std::vector<double>& profile) {
+        const Block& block = blocks_[index];
+        const bool tied = events.offset_ns != nullptr, flat = profile.size() == 1;
+        if (flat) tied ? lay_out_rows<true, true>(block, events, profile) : lay_out_rows<false, true>(block, events, profile);
+        else tied ? lay_out_rows<true, false>(block, events, profile) : lay_out_rows<false, false>(block, events, profile);
+        if (block.opens) gap_s_[block.at] = 1e30;
+        double* elapsed = &elapsed_s_[index * hawkes_lanes];
+        for (std::size_t step = 0; step < block.steps; ++step)
+            for (std::size_t lane = 0; lane < hawkes_lanes; ++lane) elapsed[lane] += gap_s_[block.position(step, static_cast<int>(lane))];
+    }
+
+    template <bool tied, bool flat>
+    void lay_out_rows(const Block& block, const Events& events, const std::vector<double>& profile) {
         const Session& span = block.span;
+        const auto bins = static_cast<double>(profile.size());
         const double scale = bins / static_cast<double>(span.profile_end_ns - span.profile_start_ns);
-        for (std::size_t i = (block.steps - 1) * hawkes_lanes; i < block.steps * hawkes_lanes; ++i) {
-            gap_s_[block.at + i] = 0.0;  // padding
-            signed_b_[block.at + i] = 1.0;
-        }
-        const double* offset = events.offset_ns;
-        for (int lane = 0; lane < hawkes_lanes; ++lane) {
-            const auto [lane_first, length] = block.lane_range(lane);
-            for (std::size_t step = 0; step < length; ++step) {
-                const std::size_t i = lane_first + step;
-                const std::size_t at = block.position(step, lane);
-                const std::int64_t t = events.time_ns[i];
-                double gap = 1e30;
-                if (!(block.opens && i == block.first)) {
-                    gap = static_cast<double>(t - events.time_ns[i - 1]);
-                    if (offset != nullptr) gap += offset[i] - offset[i - 1];
-                    gap *= 1e-9;
-                }
-                double b = profile[0];
-                if (profile.size() > 1) {
-                    const double phase = static_cast<double>(t - span.profile_start_ns) + (offset ? offset[i] : 0.0);
-                    b = profile[static_cast<std::size_t>(std::clamp(phase * scale, 0.0, bins - 1.0))];
-                }
-                gap_s_[at] = gap;
-                signed_b_[at] = events.side[i] > 0 ? b : -b;
+        const std::int64_t* const time = events.time_ns;
+        const double* const offset = events.offset_ns;
+        const std::size_t start = block.first == 0 ? 1 : 0;  // the very first event has none before it
+        std::array<std::size_t, hawkes_lanes> first;
+        for (int lane = 0; lane < hawkes_lanes; ++lane) first[static_cast<std::size_t>(lane)] = block.lane_range(lane).first;
+        double* gap_s = &gap_s_[block.at];
+        double* signed_b = &signed_b_[block.at];
+        const auto put = [&](std::size_t i, std::size_t before, std::size_t at) {
+            double gap = static_cast<double>(time[i] - time[before]);
+            if constexpr (tied) gap += offset[i] - offset[before];
+            gap_s[at] = gap * 1e-9;
+            double b = profile[0];
+            if constexpr (!flat) {
+                double phase = static_cast<double>(time[i] - span.profile_start_ns);
+                if constexpr (tied) phase += offset[i];
+                b = profile[static_cast<std::size_t>(std::clamp(phase * scale, 0.0, bins - 1.0))];
             }
+            signed_b[at] = std::copysign(b, static_cast<double>(events.side[i]));
+        };
+        put(first[0], first[0] - 1 + start, 0);
+        for (std::size_t lane = 1; lane < hawkes_lanes; ++lane)
+            if (first[lane] < block.first + block.count) put(first[lane], first[lane] - 1, lane);
+        for (std::size_t step = 1; step + 1 < block.steps; ++step)
+            for (std::size_t lane = 0; lane < hawkes_lanes; ++lane)
+                put(first[lane] + step, first[lane] + step - 1, step * hawkes_lanes + lane);
+        const std::size_t last = block.steps - 1;
+        if (last > 0)
+            for (std::size_t lane = 0; lane < block.last_lanes; ++lane)
+                put(first[lane] + last, first[lane] + last - 1, last * hawkes_lanes + lane);
+        for (std::size_t lane = block.last_lanes; lane < hawkes_lanes; ++lane) {  // padding
+            gap_s[last * hawkes_lanes + lane] = 0.0;
+            signed_b[last * hawkes_lanes + lane] = 1.0;
         }
     }
 
@@ -326,8 +351,7 @@ private:
                     border[(m + k) * hawkes_lanes + l] = after[m + k] - before;
                 }
                 if (length == 0) continue;
-                double elapsed = 0.0;
-                for (std::size_t step = 0; step < length; ++step) elapsed += gap_s_[block.position(step, lane)];
+                const double elapsed = elapsed_s_[index * hawkes_lanes + l];
                 const double side = side_at(block, length - 1, lane);
                 for (std::size_t k = 0; k < m; ++k) {
                     const double e = elapsed < 1e29 ? std::exp(-rate(k) * elapsed) : 0.0;
@@ -347,36 +371,9 @@ private:
         }
     }
 
-    // Work on every block; whichever thread is free takes the next. False if a stop was asked for.
     template <class Work>
     bool for_each_block(int threads, const StopRequest& stop, const Work& work) const {
-        std::atomic<std::size_t> next{0};
-        std::atomic<bool> stopped{false};
-        std::exception_ptr failure;
-        std::atomic<bool> failed{false};
-        const auto take = [&](bool main_thread) {
-            auto asked = std::chrono::steady_clock::now();
-            try {
-                for (std::size_t block = next++; block < blocks_.size() && !stopped; block = next++) {
-                    work(block);
-                    if (!main_thread || !stop) continue;
-                    const auto now = std::chrono::steady_clock::now();
-                    if (now - asked < std::chrono::milliseconds(20)) continue;
-                    asked = now;
-                    if (stop()) stopped = true;
-                }
-            } catch (...) {
-                if (!failed.exchange(true)) failure = std::current_exception();
-                stopped = true;
-            }
-        };
-        const int extra = static_cast<int>(std::min<std::size_t>(blocks_.size(), static_cast<std::size_t>(std::max(1, threads)))) - 1;
-        std::vector<std::thread> pool;
-        for (int i = 0; i < extra; ++i) pool.emplace_back([&] { take(false); });
-        take(true);
-        for (std::thread& thread : pool) thread.join();
-        if (failure) std::rethrow_exception(failure);
-        return !stopped;
+        return for_each_index(blocks_.size(), threads, stop, work);
     }
 
     HawkesKernels kernels_;
@@ -384,6 +381,7 @@ private:
     int depth_ = 0;
     std::vector<Block> blocks_;
     std::unique_ptr<double[]> gap_s_, signed_b_;  // [block][step][lane]
+    std::vector<double> elapsed_s_;               // [block][lane], from the event before a lane to its last
     std::vector<double> close_gap_s_;             // from the last event of a session to its end
     std::vector<double> start_, border_;
     std::vector<double> tail_, close_fall_;       // [session][total or signed][node]

@@ -12,6 +12,7 @@
 
 #include "hawkes_online.hpp"
 #include "hawkes_random.hpp"
+#include "parallel.hpp"
 
 namespace calibrig {
 
@@ -22,6 +23,8 @@ struct HawkesTruth {
 
 // Keys are (nanoseconds since the session start) * 2 + side index, so one sort orders time and carries side.
 using EventKeys = std::vector<std::uint64_t>;
+
+constexpr std::size_t steps_between_stops = 100'000;  // about ten milliseconds
 
 inline void radix_sort(EventKeys& keys, EventKeys& scratch, std::uint64_t largest) {
     constexpr int bits = 11;
@@ -48,7 +51,7 @@ inline void radix_sort(EventKeys& keys, EventKeys& scratch, std::uint64_t larges
 // Cluster form: immigrants by exponential gaps in each profile bin, then each event's children: a Poisson
 // number of them, delays by inversion of the kernel, tau = beta (U^(-1/(gamma-1)) - 1).
 inline EventKeys simulate_clusters(const HawkesTruth& truth, std::int64_t length_ns, std::uint64_t seed,
-                                   std::uint64_t stream, std::size_t max_events) {
+                                   std::uint64_t stream, std::size_t max_events, const StopRequest& stop = {}) {
     Random random(seed, stream);
     EventKeys keys;
     const double length = static_cast<double>(length_ns);  // all times in ns
@@ -74,6 +77,7 @@ inline EventKeys simulate_clusters(const HawkesTruth& truth, std::int64_t length
     const double power = 1.0 / (truth.gamma - 1.0);
     const double beta_ns = truth.beta * 1e9;
     for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (i % steps_between_stops == 0 && stop && stop()) throw Stopped{};
         const double u = random.uniform();
         double p = none, sum = none;
         for (int children = 1; u > sum && children < 64; ++children) {
@@ -93,7 +97,7 @@ inline EventKeys simulate_clusters(const HawkesTruth& truth, std::int64_t length
 // Ogata's thinning: between events the excitation falls, so its present value bounds the intensity until the
 // next event or profile border.
 inline EventKeys simulate_thinning(const HawkesTruth& truth, std::int64_t length_ns, std::uint64_t seed,
-                                   std::uint64_t stream, std::size_t max_events) {
+                                   std::uint64_t stream, std::size_t max_events, const StopRequest& stop = {}) {
     Random random(seed, stream);
     const double to_alpha = (truth.gamma - 1.0) * std::pow(truth.beta, truth.gamma - 1.0);
     const double length_s = static_cast<double>(length_ns) * 1e-9;
@@ -105,7 +109,8 @@ inline EventKeys simulate_thinning(const HawkesTruth& truth, std::int64_t length
     double t = 0.0;  // ns
     std::size_t bin = 0;
     auto now = online.intensity(0);
-    while (t < static_cast<double>(length_ns)) {
+    for (std::size_t i = 1; t < static_cast<double>(length_ns); ++i) {
+        if (i % steps_between_stops == 0 && stop && stop()) throw Stopped{};
         const double bound = now[0] + now[1];
         const double border = static_cast<double>(length_ns) * static_cast<double>(bin + 1) / bins;
         const double next = bound > 0.0 ? t + random.exponential() / bound * 1e9 : border;

@@ -1,6 +1,9 @@
 // Conversion only: the Hawkes kernels as Python sees them.
 #include "hawkes_simulation.hpp"
 
+#include <atomic>
+#include <thread>
+
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
@@ -27,22 +30,44 @@ nb::object new_array(std::size_t n, T*& data) {
     return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(data, {n}, owner));
 }
 
+// Asks Python whether a signal (Ctrl-C) has come; the GIL is taken only while asking.
+bool interrupted() {
+    nb::gil_scoped_acquire acquire;
+    return PyErr_CheckSignals() != 0;
+}
+
+// Work without the GIL; where it was stopped by a signal, Python's exception goes on.
+template <class Work>
+void run_released(const Work& work) {
+    bool done = false;
+    {
+        nb::gil_scoped_release release;
+        done = work();
+    }
+    if (!done) throw nb::python_error();
+}
+
 nb::object simulate(double n_self, double n_cross, double beta, double gamma, double lambda_base, double asymmetry,
                     std::vector<double> profile, Int64Column sessions_flat, std::uint64_t seed, bool thinning,
-                    std::size_t max_events) {
+                    std::size_t max_events, int threads) {
     const HawkesTruth truth{n_self, n_cross, beta, gamma, lambda_base, asymmetry, std::move(profile)};
     const std::size_t sessions = sessions_flat.shape(0) / 2;
     std::vector<EventKeys> keys(sessions);
-    std::size_t total = 0;
-    {
-        nb::gil_scoped_release release;
-        for (std::size_t s = 0; s < sessions; ++s) {
+    std::atomic<std::size_t> total{0};
+    std::atomic<bool> stopped{false};
+    const auto caller = std::this_thread::get_id();
+    const StopRequest ask = [&] {  // only the calling thread may ask Python; the others see its answer
+        if (std::this_thread::get_id() == caller && !stopped && interrupted()) stopped = true;
+        return stopped.load();
+    };
+    run_released([&] {
+        return for_each_index(sessions, threads, ask, [&](std::size_t s) {
             const std::int64_t length = sessions_flat.data()[2 * s + 1] - sessions_flat.data()[2 * s];
-            keys[s] = thinning ? simulate_thinning(truth, length, seed, s, max_events - total)
-                               : simulate_clusters(truth, length, seed, s, max_events - total);
-            total += keys[s].size();
-        }
-    }
+            keys[s] = thinning ? simulate_thinning(truth, length, seed, s, max_events, ask)
+                               : simulate_clusters(truth, length, seed, s, max_events, ask);
+            if ((total += keys[s].size()) > max_events) throw std::length_error("max_events");
+        });
+    });
     std::int64_t* time = nullptr;
     std::int8_t* side = nullptr;
     nb::object times = new_array(total, time);
@@ -123,12 +148,6 @@ Isa isa_named(const std::string& name) {
     return active_isa();
 }
 
-// Asks Python whether a signal (Ctrl-C) has come; the GIL is taken only while asking.
-bool interrupted() {
-    nb::gil_scoped_acquire acquire;
-    return PyErr_CheckSignals() != 0;
-}
-
 class History {
 public:
     History(Int64Column time_ns, std::optional<Column> offset_ns, SideColumn side, Int64Column sessions,
@@ -137,7 +156,7 @@ public:
                    lane_steps, threads, isa_named(isa)) {}
 
     void prepare(Column start, int depth, int threads) {
-        run([&] { return history_.prepare(to_vector(start), depth, threads, interrupted); });
+        run_released([&] { return history_.prepare(to_vector(start), depth, threads, interrupted); });
     }
 
     nb::object tails() const {
@@ -151,7 +170,7 @@ public:
     nb::object evaluate(int order, Column rows, Column scalars, int threads) const {
         const HawkesWeightTable table = table_of(rows, scalars);
         std::vector<double> sums;
-        run([&] { return history_.evaluate(std::clamp(order, 0, 2), table, threads, interrupted, sums); });
+        run_released([&] { return history_.evaluate(std::clamp(order, 0, 2), table, threads, interrupted, sums); });
         double* data = nullptr;
         nb::object out = new_array(sums.size(), data);
         std::copy(sums.begin(), sums.end(), data);
@@ -164,7 +183,7 @@ public:
         std::array<double*, 4> data{};
         nb::list columns;
         for (double*& column : data) columns.append(new_array(last - first, column));
-        run([&] { return history_.trace(table, first, last, threads, interrupted, data); });
+        run_released([&] { return history_.trace(table, first, last, threads, interrupted, data); });
         return nb::tuple(columns);
     }
 
@@ -173,16 +192,6 @@ public:
     [[nodiscard]] std::size_t bytes() const { return history_.bytes(); }
 
 private:
-    template <class Work>
-    static void run(const Work& work) {
-        bool done = false;
-        {
-            nb::gil_scoped_release release;
-            done = work();
-        }
-        if (!done) throw nb::python_error();
-    }
-
     static HawkesHistory::Events events_of(const Int64Column& time_ns, const std::optional<Column>& offset_ns,
                                            const SideColumn& side) {
         const std::size_t n = time_ns.shape(0);

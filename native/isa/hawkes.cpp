@@ -136,6 +136,14 @@ CALIBRIG_INLINE void to_kept(const HawkesNodes& nodes, const HawkesStretch& s, i
     }
 }
 
+CALIBRIG_INLINE void from_kept(const HawkesNodes& nodes, HawkesStretch& s, int lane, const Kept<1>& kept, I latest) {
+    for (int k = 0; k < nodes.chains * nodes.depth; ++k) {
+        store(s.total + k * hawkes_lanes + lane, load(kept.total(k)));
+        store(s.signed_ + k * hawkes_lanes + lane, load(kept.signed_(k)));
+    }
+    store(s.sign + lane, with_sign(fill(1.0), latest));
+}
+
 static void states(const HawkesNodes& nodes, HawkesStretch& s) {
     const FlushDenormals flush;
     const Kept<1> kept{s.scratch};
@@ -159,11 +167,7 @@ static void states(const HawkesNodes& nodes, HawkesStretch& s) {
             take(i, 1);
             advance<1>(nodes, s.gap_s + i * hawkes_lanes + lane, before, kept, nothing);
         }
-        for (int k = 0; k < nodes.chains * nodes.depth; ++k) {
-            store(s.total + k * hawkes_lanes + lane, load(kept.total(k)));
-            store(s.signed_ + k * hawkes_lanes + lane, load(kept.signed_(k)));
-        }
-        store(s.sign + lane, with_sign(fill(1.0), latest));
+        from_kept(nodes, s, lane, kept, latest);
     }
 }
 
@@ -439,6 +443,7 @@ struct Trace {
             int i = 0;
             for (; i + pair <= s.steps; i += pair) take<pair>(nodes, w, s, lane, i, kept, mass, latest, left, out);
             for (; i < s.steps; ++i) take<1>(nodes, w, s, lane, i, kept, mass, latest, left, out);
+            from_kept(nodes, s, lane, kept, latest);
         }
     }
 };

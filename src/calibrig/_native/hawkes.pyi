@@ -15,6 +15,7 @@ def simulate(
     seed: int,
     thinning: bool,
     max_events: int,
+    threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int8]]: ...
 def intensity(
     alpha_self: float,

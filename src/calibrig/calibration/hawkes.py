@@ -104,7 +104,7 @@ def fit_hawkes(
     if fewest >= gates.FEWEST_EVENTS and holdout > 0.0:
         first = int(np.searchsorted(events.time_ns, events.time_ns[first]))
         held, curve, training, judged = judge_unseen(
-            events, first, optimum, profile_bins=profile_bins, threads=threads, seed=seed
+            likelihood, first, optimum, profile_bins=profile_bins, threads=threads, seed=seed
         )
         results += judged
     elif holdout == 0.0:

@@ -9,13 +9,14 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibrig.calibration.hawkes_held_out import Frozen, compare_counts, held_out_figures
+from calibrig.calibration.hawkes_held_out import Frozen, compare_counts, held_out_figures, poisson_rates
 from calibrig.calibration.hawkes_input import ChildFills, check_counts, read_input
 from calibrig.calibration.hawkes_judgement import draw_flow, judge_held_out, judge_parameters, weigh_evidence
 from calibrig.calibration.hawkes_result import HawkesFit
 from calibrig.calibration.hawkes_search import SEARCH_NAMES, Optimum, search_optimum
 from calibrig.market.ticks import Trades
 from calibrig.models.hawkes_coordinates import to_search
+from calibrig.models.hawkes_passes import HawkesLikelihood
 from calibrig.parameters import HawkesParameters
 
 __all__ = ["compute_goodness_of_fit", "evaluate_hawkes"]
@@ -51,13 +52,9 @@ def evaluate_hawkes(
     events = data.events
     fewest = check_counts(events)
     u, profile = to_search(parameters), np.asarray(parameters.profile)
-    exponential, _ = search_optimum(events, profile=profile, threads=threads, kernel="exponential")
-    buys, sells = events.count_sides()
-    total_s = float(events.profile_totals_s(profile).sum())
-    frozen = Frozen(
-        u=u, exponential=exponential.u, poisson=(buys / total_s, sells / total_s), profile=profile
-    )
-    held, trace = held_out_figures(events, 0, frozen, threads=threads, seed=seed)
+    exponential, history = search_optimum(events, profile=profile, threads=threads, kernel="exponential")
+    frozen = Frozen(u=u, exponential=exponential.u, poisson=poisson_rates(events, profile), profile=profile)
+    held, trace, _ = held_out_figures(history, 0, frozen, seed=seed)
     results = judge_held_out(held) + compare_counts(events, 0, frozen, trace, threads=threads, seed=seed)
     fixed = Optimum(
         u=u,
@@ -118,10 +115,9 @@ def compute_goodness_of_fit(
     events = data.events
     check_counts(events)
     profile = np.asarray(parameters.profile)
-    buys, sells = events.count_sides()
-    total_s = float(events.profile_totals_s(profile).sum())
     u = to_search(parameters)
-    frozen = Frozen(u=u, exponential=u, poisson=(buys / total_s, sells / total_s), profile=profile)
-    held, _ = held_out_figures(events, 0, frozen, threads=threads, seed=0)
+    frozen = Frozen(u=u, exponential=u, poisson=poisson_rates(events, profile), profile=profile)
+    history = HawkesLikelihood(events, profile=profile, threads=threads)
+    held, _, _ = held_out_figures(history, 0, frozen, seed=0)
     known = [s for s in held.skill.values() if s is not None]
     return min(known) if known else None

@@ -17,15 +17,14 @@ from calibrig.calibration.gates_hawkes import (
     quantile_plot,
     quantile_skill,
 )
-from calibrig.errors import CalibrigError
 from calibrig.models.hawkes import simulate_hawkes
 from calibrig.models.hawkes_coordinates import from_search
 from calibrig.models.hawkes_events import HawkesEvents, prepare_events
-from calibrig.models.hawkes_nodes import choose_nodes
+from calibrig.models.hawkes_nodes import NodeSet, choose_nodes
 from calibrig.models.hawkes_passes import HawkesLikelihood, Kernel, Trace
 from calibrig.parameters import GateResult
 
-__all__ = ["Frozen", "compare_counts", "held_out_figures", "rival_residuals"]
+__all__ = ["Frozen", "compare_counts", "held_out_figures", "poisson_rates"]
 
 Float64Array = NDArray[np.float64]
 
@@ -55,42 +54,40 @@ class Frozen:
     profile: Float64Array
 
 
-def _trace(
-    events: HawkesEvents,
-    u: Float64Array,
-    profile: Float64Array,
-    first: int,
-    *,
-    kernel: Kernel,
-    threads: int | None,
-) -> Trace:
-    likelihood = HawkesLikelihood(events, profile=profile, threads=threads)
-    longest = float((events.sessions[:, 1] - events.sessions[:, 0]).max()) * 1e-9
+def poisson_rates(events: HawkesEvents, profile: Float64Array) -> tuple[float, float]:
+    """Buy and sell rate of a Poisson process with this profile, 1/s: counts over observed time."""
+    buys, sells = events.count_sides()
+    total_s = float(events.profile_totals_s(profile).sum())
+    return buys / total_s, sells / total_s
+
+
+def _trace(likelihood: HawkesLikelihood, u: Float64Array, first: int, *, kernel: Kernel) -> Trace:
     if kernel == "exponential":
-        decay = math.exp(-u[3])
-        nodes = choose_nodes(
-            beta_low_s=1.0 / decay, horizon_s=1.0 / decay, per_octave=2, low_margin=1 / 16, high_margin=4.0
-        )
+        nodes = NodeSet(start=np.array([math.exp(-u[3])]), depth=1, log_ratio=1.0)
     else:
+        sessions = likelihood.events.sessions
+        longest = float((sessions[:, 1] - sessions[:, 0]).max()) * 1e-9
+        gamma = 1.0 + math.exp(u[4])
         nodes = choose_nodes(
-            beta_low_s=math.exp(u[3]),
-            horizon_s=longest,
-            gamma=1.0 + math.exp(u[4]),
-            low_margin=0.03,
-            chain=16,
+            beta_low_s=math.exp(u[3]), horizon_s=longest, gamma=gamma, low_margin=0.03, chain=16
         )
     likelihood.prepare(nodes)
     return likelihood.trace(u, first, kernel=kernel)
 
 
 def held_out_figures(
-    events: HawkesEvents, first: int, frozen: Frozen, *, threads: int | None, seed: int
-) -> tuple[HeldOut, Trace]:
-    """Judge events ``first`` and later by what was frozen before them; earlier events serve as memory only."""
-    model = _trace(events, frozen.u, frozen.profile, first, kernel="power_law", threads=threads)
-    rival = _trace(events, frozen.exponential, frozen.profile, first, kernel="exponential", threads=threads)
-    growth = np.diff(events.profile_time_s(frozen.profile), prepend=0.0)[first:]
-    heights = frozen.profile[events.profile_bins(len(frozen.profile))[first:]]
+    history: HawkesLikelihood, first: int, frozen: Frozen, *, seed: int
+) -> tuple[HeldOut, Trace, Trace]:
+    """Judge events ``first`` and later by what was frozen before them; earlier events serve as memory only.
+
+    `history` holds all events under the frozen profile. Returns the figures and the traces of the model and of the
+    exponential rival.
+    """
+    events = history.events
+    model = _trace(history, frozen.u, first, kernel="power_law")
+    rival = _trace(history, frozen.exponential, first, kernel="exponential")
+    growth = events.profile_growth_s(frozen.profile, first, len(events))
+    heights = frozen.profile[events.profile_bins(len(frozen.profile), first)]
     side = model.side
     rate = np.where(side > 0, frozen.poisson[0], frozen.poisson[1]) * heights
     by_event = np.log(model.own_intensity()) - model.buy_growth - model.sell_growth
@@ -116,15 +113,7 @@ def held_out_figures(
         skill=skill,
         autocorrelation=correlations,
     )
-    return figures, model
-
-
-def rival_residuals(
-    events: HawkesEvents, first: int, frozen: Frozen, *, threads: int | None
-) -> dict[int, Float64Array]:
-    """Residuals of the exponential kernel by side: what is judged where it is enough."""
-    rival = _trace(events, frozen.exponential, frozen.profile, first, kernel="exponential", threads=threads)
-    return {side: rival.residuals(side) for side in (1, -1)}
+    return figures, model, rival
 
 
 def _count_r_squared(
@@ -155,13 +144,7 @@ def compare_counts(
     last = min(first + _COUNT_EVENTS, len(events))
     last = min(last, int(np.searchsorted(events.time_ns, events.sessions[session, 1])))
     end = int(events.time_ns[last - 1])
-    seen = Trace(
-        buy=trace.buy[: last - first],
-        sell=trace.sell[: last - first],
-        buy_growth=trace.buy_growth[: last - first],
-        sell_growth=trace.sell_growth[: last - first],
-        side=trace.side[: last - first],
-    )
+    seen = trace.between(0, last - first)
     widths = (1, 10)
     observed = {w: _count_r_squared(events.time_ns[first:last], seen, start, end, w) for w in widths}
     simulated = _simulate_counts(
@@ -180,35 +163,53 @@ def _simulate_counts(
     threads: int | None,
     seed: int,
 ) -> dict[int, list[float]]:
-    """Count R^2 of the fitted model's own simulations over the same hours, with as long a run before them."""
+    """Count R^2 of the fitted model's own simulations over the same hours, with as long a run before them.
+
+    The simulations are the sessions of one history, so they share their passes.
+    """
     start, end = span
     out: dict[int, list[float]] = {w: [] for w in widths}
-    p_start, p_end = (int(x) for x in events.profile_sessions[session])
     warm = max(start - (end - start), int(events.sessions[session, 0]))
-    # the profile heights of [warm, end) as a profile of its own
-    grid = warm + (np.arange(256) + 0.5) * (end - warm) / 256
-    bins = np.clip((grid - p_start) / (p_end - p_start) * len(frozen.profile), 0, len(frozen.profile) - 1)
-    heights = frozen.profile[bins.astype(np.intp)]
-    mean = float(heights.mean())
-    local = frozen.u.copy()
-    local[0] += math.log(mean)
-    profile = heights / mean if len(frozen.profile) > 1 else np.ones(1)
-    parameters = from_search(local, profile=tuple((profile / profile.mean()).tolist()))
+    local, profile = _local_model(frozen, (warm, end), events.profile_sessions[session])
+    parameters = from_search(local, profile=tuple(profile.tolist()))
     if parameters.branching_ratio >= 0.999:
         return out
+    period = end - warm + 1
+    spans = np.array([(k * period, k * period + end - warm) for k in range(_COUNT_RUNS)], dtype=np.int64)
+    time_ns, side = simulate_hawkes(parameters, sessions=spans, seed=seed, threads=threads)
+    begins = np.searchsorted(time_ns, spans[:, 0] + (start - warm))
+    ends = np.searchsorted(time_ns, spans[:, 1])
+    filled = np.diff(ends, prepend=0) > 0
+    if not filled.any():
+        return out
+    sample = prepare_events(time_ns, side, sessions=spans[filled], resolution_ns=1)
+    trace = _trace(HawkesLikelihood(sample, profile=profile, threads=threads), local, 0, kernel="power_law")
     for run in range(_COUNT_RUNS):
-        time_ns, side = simulate_hawkes(parameters, sessions=[(warm, end)], seed=seed * 1_000 + run)
-        begin = int(np.searchsorted(time_ns, start))
-        if len(time_ns) - begin < 10:
+        first, last = int(begins[run]), int(ends[run])
+        if last - first < 10:
             continue
-        try:
-            sample = prepare_events(time_ns, side, sessions=[(warm, end)], resolution_ns=1)
-        except CalibrigError:
-            continue
-        trace = _trace(sample, local, profile, begin, kernel="power_law", threads=threads)
+        offset = run * period - warm
         for w in widths:
-            out[w].append(_count_r_squared(time_ns[begin:], trace, start, end, w))
+            found = _count_r_squared(
+                time_ns[first:last], trace.between(first, last), start + offset, end + offset, w
+            )
+            out[w].append(found)
     return out
+
+
+def _local_model(
+    frozen: Frozen, span: tuple[int, int], profile_span: NDArray[np.int64]
+) -> tuple[Float64Array, Float64Array]:
+    """Return the frozen model over part of a session: u, and the profile's heights there as a profile of its own."""
+    start, end = span
+    p_start, p_end = (int(x) for x in profile_span)
+    grid = start + (np.arange(256) + 0.5) * (end - start) / 256
+    bins = np.clip((grid - p_start) / (p_end - p_start) * len(frozen.profile), 0, len(frozen.profile) - 1)
+    heights = frozen.profile[bins.astype(np.intp)]
+    local = frozen.u.copy()
+    local[0] += math.log(float(heights.mean()))
+    profile = heights / heights.mean() if len(frozen.profile) > 1 else np.ones(1)
+    return local, profile / profile.mean()
 
 
 def _judge_counts(width_s: int, observed: float, simulated: Float64Array) -> GateResult:

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.gates_hawkes import HeldOut
-from calibrig.calibration.hawkes_held_out import Frozen, compare_counts, held_out_figures, rival_residuals
+from calibrig.calibration.hawkes_held_out import (
+    Frozen,
+    compare_counts,
+    held_out_figures,
+    poisson_rates,
+)
 from calibrig.calibration.hawkes_input import HawkesInput
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_result import FlowCurve
@@ -18,7 +23,7 @@ from calibrig.calibration.hawkes_search import Optimum, search_optimum
 from calibrig.calibration.hawkes_stability import branching
 from calibrig.models.hawkes_coordinates import from_search
 from calibrig.models.hawkes_events import HawkesEvents
-from calibrig.models.hawkes_passes import Trace
+from calibrig.models.hawkes_passes import HawkesLikelihood, Trace
 from calibrig.parameters import Evidence, GateResult, HawkesParameters
 
 __all__ = ["draw_flow", "judge_held_out", "judge_parameters", "judge_unseen", "weigh_evidence"]
@@ -29,31 +34,41 @@ _CURVE_BINS = 300
 
 
 def judge_unseen(
-    events: HawkesEvents, first: int, optimum: Optimum, *, profile_bins: int, threads: int | None, seed: int
+    likelihood: HawkesLikelihood,
+    first: int,
+    optimum: Optimum,
+    *,
+    profile_bins: int,
+    threads: int | None,
+    seed: int,
 ) -> tuple[HeldOut, FlowCurve, HawkesParameters, list[GateResult]]:
     """Freeze parameters and rivals on the events before ``first`` and judge them on the rest."""
-    split_ns = int(events.time_ns[first])
-    train = events.window(int(events.sessions[0, 0]), split_ns)
+    events = likelihood.events
+    train = events.window(int(events.sessions[0, 0]), int(events.time_ns[first]))
     profile = estimate_profile(train, profile_bins)
-    frozen_optimum, _ = search_optimum(
-        train, profile=profile, threads=threads, start=optimum.u, tolerance=0.01
+    before = HawkesLikelihood(train, profile=profile, threads=threads)
+    law, _ = search_optimum(
+        train, profile=profile, threads=threads, start=optimum.u, likelihood=before, tolerance=0.01
     )
     exponential, _ = search_optimum(
-        train, profile=profile, threads=threads, kernel="exponential", tolerance=0.01
-    )
-    buys, sells = train.count_sides()
-    total_s = float(train.profile_totals_s(profile).sum())
-    frozen = Frozen(
-        u=frozen_optimum.u,
-        exponential=exponential.u,
-        poisson=(buys / total_s, sells / total_s),
+        train,
         profile=profile,
+        threads=threads,
+        kernel="exponential",
+        likelihood=before,
+        tolerance=0.01,
     )
-    held, trace = held_out_figures(events, first, frozen, threads=threads, seed=seed)
+    frozen = Frozen(
+        u=law.u, exponential=exponential.u, poisson=poisson_rates(train, profile), profile=profile
+    )
+    if np.array_equal(profile, likelihood.profile):
+        history = likelihood
+    else:
+        history = HawkesLikelihood(events, profile=profile, threads=threads)
+    held, trace, rival = held_out_figures(history, first, frozen, seed=seed)
     results = judge_held_out(held)
     if any(gate.name == "gain_over_exponential" and not gate.passed for gate in results):
-        rival = rival_residuals(events, first, frozen, threads=threads)
-        results = judge_held_out(held, rival)
+        results = judge_held_out(held, {side: rival.residuals(side) for side in (1, -1)})
     results += compare_counts(events, first, frozen, trace, threads=threads, seed=seed)
     curve = draw_flow(events, first, trace)
     return held, curve, from_search(frozen.u, profile=tuple(profile.tolist())), results

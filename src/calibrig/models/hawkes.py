@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibrig._native import hawkes as _native  # noqa: TID251
 from calibrig.errors import InvalidInputError, InvalidParametersError, InvalidTicksError
+from calibrig.models.hawkes_passes import usable_threads
 from calibrig.parameters import HawkesParameters
 
 __all__ = ["HawkesEngine", "simulate_hawkes"]
@@ -167,6 +168,7 @@ def simulate_hawkes(
     seed: int,
     method: Literal["cluster", "thinning"] = "cluster",
     max_events: int = 200_000_000,
+    threads: int | None = 1,
 ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
     """Simulate the process; each session starts with no memory.
 
@@ -186,6 +188,8 @@ def simulate_hawkes(
         See above.
     max_events : int
         Refuse to make more.
+    threads : int, optional
+        For several sessions; None for as many as the process may use. The events do not depend on it.
 
     Returns
     -------
@@ -231,6 +235,7 @@ def simulate_hawkes(
             int(seed),
             method == "thinning",
             max_events,
+            usable_threads(threads),
         )
     except ValueError as error:
         raise InvalidInputError(

@@ -84,23 +84,32 @@ class HawkesEvents:
         first, last = np.searchsorted(self.time_ns, (start_ns, end_ns))
         return self.between(int(first), int(last), start_ns=start_ns, end_ns=end_ns)
 
-    def profile_time_s(self, profile: Float64Array) -> Float64Array:
-        """Integral of the profile over observed time up to each event, s, shape (n,); gaps between sessions left out."""
-        out = np.empty(len(self))
-        done = 0.0
+    def profile_growth_s(self, profile: Float64Array, first: int, last: int) -> Float64Array:
+        """Integral of the profile since the event before, s, for events first .. last - 1; only observed time counts."""
+        since = max(first - 1, 0)
+        reached = self._profile_time_s(profile, since, last)
+        return np.diff(reached, prepend=0.0) if first == 0 else np.diff(reached)
+
+    def _profile_time_s(self, profile: Float64Array, first: int, last: int) -> Float64Array:
+        """Integral of the profile over observed time up to each event, s, shape (last - first,)."""
+        out = np.empty(last - first)
+        done = np.concatenate([[0.0], np.cumsum(self.profile_totals_s(profile))])
         edges = np.searchsorted(self.time_ns, self.sessions[:, 1])
-        first = 0
-        for s, last in enumerate(edges):
-            start, end = (int(x) for x in self.sessions[s])
+        begin = first
+        for s in range(int(np.searchsorted(edges, first, side="right")), len(edges)):
+            stop = min(int(edges[s]), last)
+            if begin >= stop:
+                break
             p_start, p_end = (int(x) for x in self.profile_sessions[s])
-            phase = (self.time_ns[first:last] - p_start).astype(np.float64)
-            if self.offset_ns is not None:
-                phase += self.offset_ns[first:last]
             span = float(p_end - p_start)
-            begin = _integral(profile, np.array([(start - p_start) / span]))[0]
-            out[first:last] = done + (_integral(profile, phase / span) - begin) * span * 1e-9
-            done += (_integral(profile, np.array([(end - p_start) / span]))[0] - begin) * span * 1e-9
-            first = int(last)
+            phase = (self.time_ns[begin:stop] - p_start).astype(np.float64)
+            if self.offset_ns is not None:
+                phase += self.offset_ns[begin:stop]
+            opened = _integral(profile, np.array([(int(self.sessions[s, 0]) - p_start) / span]))[0]
+            out[begin - first : stop - first] = (
+                done[s] + (_integral(profile, phase / span) - opened) * span * 1e-9
+            )
+            begin = stop
         return out
 
     def profile_totals_s(self, profile: Float64Array) -> Float64Array:
@@ -111,21 +120,28 @@ class HawkesEvents:
         out: Float64Array = (_integral(profile, high) - _integral(profile, low)) * span * 1e-9
         return out
 
-    def profile_bins(self, bins: int) -> NDArray[np.intp]:
-        """Bin of the time-of-day profile each event lies in, shape (n,)."""
-        out = np.zeros(len(self), dtype=np.intp)
-        first = 0
-        for (start, end), last in zip(
+    def profile_bins(self, bins: int, first: int = 0) -> NDArray[np.intp]:
+        """Bin of the time-of-day profile that events `first` and later lie in, shape (n - first,)."""
+        out = np.zeros(len(self) - first, dtype=np.intp)
+        if bins == 1:
+            return out
+        begin = first
+        for (start, end), edge in zip(
             self.profile_sessions, np.searchsorted(self.time_ns, self.sessions[:, 1]), strict=True
         ):
-            phase = (self.time_ns[first:last] - start) * (bins / float(end - start))
-            out[first:last] = np.clip(phase.astype(np.intp), 0, bins - 1)
-            first = last
+            if edge <= begin:
+                continue
+            phase = (self.time_ns[begin:edge] - start) * (bins / float(end - start))
+            out[begin - first : edge - first] = np.clip(phase.astype(np.intp), 0, bins - 1)
+            begin = int(edge)
         return out
 
 
 def _integral(profile: Float64Array, phase: Float64Array) -> Float64Array:
     """Integral of the profile from 0 to phase, phase in [0, 1]."""
+    if len(profile) == 1:
+        flat: Float64Array = float(profile[0]) * np.minimum(phase, 1.0)
+        return flat
     cumulated = np.concatenate([[0.0], np.cumsum(profile)]) / len(profile)
     out: Float64Array = np.interp(phase, np.linspace(0.0, 1.0, len(profile) + 1), cumulated)
     return out

@@ -157,7 +157,7 @@ def exponential_weights(nodes: NodeSet, *, decay: float, points: int = 10) -> Ex
 
     The states of the recursion serve both kernels. ``v = log(1 / delta)`` plays the part of log beta; the rows
     of w are 0. Error about 1e-3 delta on nodes with r = 2, 1e-5 delta with r = sqrt 2: right for a search; exact
-    where delta is a node.
+    where delta is a node. A single node is taken to be delta itself; its derivatives are then nan.
 
     Examples
     --------
@@ -167,6 +167,8 @@ def exponential_weights(nodes: NodeSet, *, decay: float, points: int = 10) -> Ex
     True
     """
     x = nodes.rates
+    if len(x) == 1:
+        return ExponentialSum(rates=x, rows=np.concatenate([[x], np.full((5, 1), math.nan)]))
     order = np.argsort(x)
     z = (math.log(decay) - math.log(float(x.min()))) / nodes.log_ratio
     low = min(max(math.floor(z) - points // 2 + 1, 0), len(x) - points)

@@ -27,11 +27,10 @@ Float64Array = NDArray[np.float64]
 Kernel = Literal["power_law", "exponential"]
 
 # order of the sums that a pass returns (native/hawkes_kernels.hpp)
-_Q = {0: 2, 1: 3, 3: 4, 4: 5, 5: 6}
-_QQ = {
-    (0, 0): 7, (0, 1): 8, (0, 3): 9, (0, 4): 10, (0, 5): 11, (1, 1): 12, (1, 3): 13, (1, 4): 14, (1, 5): 15,
-    (3, 3): 16, (3, 4): 17, (3, 5): 18, (4, 4): 19, (4, 5): 20,
-}  # fmt: skip
+_Q_AT, _Q_SUM = [0, 1, 3, 4, 5], [2, 3, 4, 5, 6]
+_QQ_ROW = [0, 0, 0, 0, 0, 1, 1, 1, 1, 3, 3, 3, 4, 4]
+_QQ_COLUMN = [0, 1, 3, 4, 5, 1, 3, 4, 5, 3, 4, 5, 4, 5]
+_QQ_SUM = list(range(7, 21))
 _H13, _H14, _H33, _H34, _H44 = 21, 22, 23, 24, 25
 
 
@@ -63,6 +62,17 @@ class Trace:
     buy_growth: Float64Array
     sell_growth: Float64Array
     side: NDArray[np.int8]
+
+    def between(self, first: int, last: int) -> Trace:
+        """Rows first .. last - 1."""
+        rows = slice(first, last)
+        return Trace(
+            buy=self.buy[rows],
+            sell=self.sell[rows],
+            buy_growth=self.buy_growth[rows],
+            sell_growth=self.sell_growth[rows],
+            side=self.side[rows],
+        )
 
     def own_intensity(self) -> Float64Array:
         """Intensity of the side that traded, shape (n,)."""
@@ -206,8 +216,7 @@ class HawkesLikelihood:
         last = len(self.events) if last is None else last
         rows, scalars = self._arguments(u, self.weights(u, kernel))
         buy, sell, buy_growth, sell_growth = self._native.trace(rows, scalars, first, last, self.threads)
-        operational = self.events.profile_time_s(self.profile)
-        growth = np.diff(operational, prepend=0.0)[first:last]
+        growth = self.events.profile_growth_s(self.profile, first, last)
         buy_growth += scalars[0] * growth
         sell_growth += scalars[1] * growth
         return Trace(
@@ -248,7 +257,8 @@ class HawkesLikelihood:
 
 
 def _symmetric(upper: Float64Array) -> Float64Array:
-    out: Float64Array = np.triu(upper) + np.triu(upper, 1).T
+    out: Float64Array = upper + upper.T
+    out.flat[:: len(out) + 1] *= 0.5
     return out
 
 
@@ -262,17 +272,14 @@ def _assemble(
     if order == 0:
         return Evaluation(value, none, none)
     q = np.zeros(6)
-    for a, k in _Q.items():
-        q[a] = sums[k]
+    q[_Q_AT] = sums[_Q_SUM]
     q[2] = n - q[0] - q[1]
     if order == 1:
         return Evaluation(value, q - comp_1, none)
     outer = np.zeros((6, 6))
-    for (a, b), k in _QQ.items():
-        outer[a, b] = outer[b, a] = sums[k]
+    outer[_QQ_ROW, _QQ_COLUMN] = outer[_QQ_COLUMN, _QQ_ROW] = sums[_QQ_SUM]
     outer[5, 5] = outer[0, 0]
-    for a in (0, 1, 3, 4, 5):  # q_2 = 1 - q_0 - q_1
-        outer[2, a] = outer[a, 2] = q[a] - outer[0, a] - outer[1, a]
+    outer[2] = outer[:, 2] = q - outer[0] - outer[1]  # q_2 = 1 - q_0 - q_1
     outer[2, 2] = q[2] - outer[0, 2] - outer[1, 2]
     second = np.zeros((6, 6))
     second[0, 0], second[0, 5], second[5, 5] = q[0], q[5], q[0]
@@ -284,9 +291,18 @@ def _assemble(
 
 
 def precise_nodes(events: HawkesEvents, beta: float, gamma: float) -> NodeSet:
-    """Nodes for reported values: r = sqrt 2 (finer for a large gamma), kernel error about 1e-10."""
+    """Nodes for reported values: r = sqrt 2 (finer for a large gamma), kernel error about 1e-10.
+
+    The nodes below the first are lumped into it, which costs a share ``(x_0 T)^(gamma + 1)`` of the kernel at T.
+    """
     longest = float((events.sessions[:, 1] - events.sessions[:, 0]).max()) * 1e-9
     fine = 2 if gamma < 2.6 else 3 if gamma < 5.0 else 4
     return choose_nodes(
-        beta_low_s=beta, horizon_s=longest, gamma=gamma, per_octave=fine, low_margin=1e-5, high_margin=32.0
+        beta_low_s=beta,
+        horizon_s=longest,
+        gamma=gamma,
+        per_octave=fine,
+        low_margin=10.0 ** (-11.0 / (gamma + 1.0)),
+        high_margin=32.0,
+        chain=14,
     )

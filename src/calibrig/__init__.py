@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from calibrig.calibration import fit_quoting as fit_quoting
     from calibrig.calibration import fit_risk as fit_risk
     from calibrig.calibration import fit_signal as fit_signal
+    from calibrig.calibration import import_signal as import_signal
     from calibrig.calibration.hawkes import HawkesFit as HawkesFit
     from calibrig.calibration.hawkes import compute_goodness_of_fit as compute_goodness_of_fit
     from calibrig.calibration.hawkes import evaluate_hawkes as evaluate_hawkes
@@ -110,6 +111,7 @@ _HOME = {
     "fit_quoting": "calibration",
     "fit_risk": "calibration",
     "fit_signal": "calibration",
+    "import_signal": "calibration",
     "load_trades": "market",
     "merge_child_fills": "market",
     "read_columns": "market",

@@ -7,10 +7,18 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from calibrig import HawkesParameters, simulate_hawkes, simulate_market
+from calibrig import (
+    HawkesParameters,
+    ModelStore,
+    SignalModel,
+    simulate_hawkes,
+    simulate_market,
+    write_market,
+)
 from calibrig.calibration.hawkes_rolling import fit_hawkes_rolling
 from calibrig.cli.frame import run_command_line
 from calibrig.errors import InvalidInputError
@@ -65,3 +73,37 @@ def test_rolling_windows_keep_their_order_and_report_as_they_come() -> None:
 def test_windows_of_no_session_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="window_sessions is 0"):
         fit_hawkes_rolling({}, window_sessions=0)
+
+
+def test_a_signal_is_trained_judged_written_and_stored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market = simulate_market(seed=5, sessions=3, session_s=1_200.0).market
+    write_market(market, tmp_path / "ticks")
+    url, out = f"sqlite:///{tmp_path / 's.db'}", tmp_path / "model.json"
+    assert run_command_line(["store", "init", "--store", url]) == 0
+    capsys.readouterr()
+    words = ["fit", "signal", str(tmp_path / "ticks"), "--kind", "linear", "--kind", "network", "--json"]
+    code = run_command_line([*words, "--store", url, "--out", str(out), "--override", "a test"])
+    fit = json.loads(capsys.readouterr().out)
+    assert code == (0 if fit["evidence"]["verdict"] == "PASS" else 4)
+    assert {c["kind"] for c in fit["candidates"]} == {"linear", "network"}
+    written = msgspec.json.decode(out.read_bytes(), type=SignalModel)
+    with ModelStore(url, create=False) as store:
+        head = store.get_signal_model(market.instrument.symbol)
+        assert head is not None
+        assert head.content_hash == written.content_hash
+        record = store.history("signal", market.instrument.symbol)[0]
+        assert record.evidence is not None
+        gate = next(gate for gate in record.evidence.gates if gate.name == "device_ns")
+    assert gate.limit == "< 400 ns at the slowest seed"
+
+
+def test_an_imported_file_that_is_no_model_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_market(simulate_market(seed=5, sessions=1, session_s=600.0).market, tmp_path / "ticks")
+    (tmp_path / "model.txt").write_text("not a model")
+    words = ["fit", "signal", str(tmp_path / "ticks"), "--import", str(tmp_path / "model.txt")]
+    assert run_command_line(words) == 2
+    assert "no LightGBM model" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from calibrig.calibration.quoting import QuotingFit, fit_quoting
 from calibrig.calibration.regimes import RegimeFit, fit_regimes
 from calibrig.calibration.risk import RiskFit, ScenarioLoss, fit_risk
 from calibrig.calibration.scenarios import SCENARIOS, Scenario, apply_scenario
-from calibrig.calibration.signal import SignalFit, fit_signal
+from calibrig.calibration.signal import SignalFit, fit_signal, import_signal
 from calibrig.calibration.volatility import VolatilityFit, estimate_volatility
 from calibrig.calibration.walk_forward import Fold, WalkForward, walk_forward
 
@@ -46,6 +46,7 @@ __all__ = [
     "fit_regimes",
     "fit_risk",
     "fit_signal",
+    "import_signal",
     "judge_profit",
     "split_market",
     "walk_forward",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from calibrig.cli import fit_signal
 from calibrig.cli.console import JsonOption, StageProgress, print_json, print_lines, print_table
 
 __all__ = ["app"]
@@ -18,7 +19,10 @@ GATE_NOT_MET = 4
 
 @app.callback()
 def _fit() -> None:
-    """Fit one model alone and judge it on held-out data; nothing is stored."""
+    """Fit one model alone and judge it on held-out data."""
+
+
+app.command("signal")(fit_signal.command)
 
 
 @app.command("hawkes")

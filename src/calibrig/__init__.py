@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from calibrig.calibration.hawkes import compute_goodness_of_fit as compute_goodness_of_fit
     from calibrig.calibration.hawkes import evaluate_hawkes as evaluate_hawkes
     from calibrig.calibration.hawkes import fit_hawkes as fit_hawkes
+    from calibrig.calibration.hawkes_kernels import KernelFit as KernelFit
+    from calibrig.calibration.hawkes_kernels import fit_hawkes_kernel as fit_hawkes_kernel
     from calibrig.calibration.hawkes_rolling import fit_hawkes_rolling as fit_hawkes_rolling
     from calibrig.engine import Engine as Engine
     from calibrig.engine import PreTradeLimits as PreTradeLimits
@@ -72,6 +74,8 @@ _HOME = {
     "compute_goodness_of_fit": "calibration.hawkes",
     "evaluate_hawkes": "calibration.hawkes",
     "fit_hawkes": "calibration.hawkes",
+    "fit_hawkes_kernel": "calibration.hawkes_kernels",
+    "KernelFit": "calibration.hawkes_kernels",
     "fit_hawkes_rolling": "calibration.hawkes_rolling",
     "AcceleratorMode": "bridge",
     "AvellanedaStoikov": "models.quoting",

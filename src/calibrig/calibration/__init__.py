@@ -3,6 +3,7 @@
 from calibrig.calibration.arrivals import ArrivalFit, fit_arrivals
 from calibrig.calibration.backtest import BacktestResult, GammaTrial, backtest, split_market
 from calibrig.calibration.hawkes import HawkesFit, compute_goodness_of_fit, evaluate_hawkes, fit_hawkes
+from calibrig.calibration.hawkes_kernels import KernelFit, fit_hawkes_kernel
 from calibrig.calibration.hawkes_rolling import RollingFit, fit_hawkes_rolling
 from calibrig.calibration.inventory import InventoryChain, build_inventory_chain, choose_gamma
 from calibrig.calibration.profit import ProfitEvidence, judge_profit
@@ -22,6 +23,7 @@ __all__ = [
     "GammaTrial",
     "HawkesFit",
     "InventoryChain",
+    "KernelFit",
     "ProfitEvidence",
     "QuotingFit",
     "RegimeFit",
@@ -41,6 +43,7 @@ __all__ = [
     "evaluate_hawkes",
     "fit_arrivals",
     "fit_hawkes",
+    "fit_hawkes_kernel",
     "fit_hawkes_rolling",
     "fit_quoting",
     "fit_regimes",

@@ -12,12 +12,14 @@
 #include <mutex>
 #include <vector>
 
+#include "apply_block.hpp"
 #include "checks.hpp"
 #include "features.hpp"
 #include "flow.hpp"
 #include "log.hpp"
 #include "quoting.hpp"
 #include "regime.hpp"
+#include "store_block.hpp"
 #include "venue.hpp"
 
 namespace calibrig {
@@ -46,6 +48,7 @@ struct ParameterBlock {
     std::uint32_t model_id = 0;                // the model the bridge must answer with
     std::uint32_t previous_model_id = 0;       // accepted too: the swap of the bridge and of the engine are two steps
     std::int64_t previous_signal_version = 0;
+    std::int64_t stamp_ns = 0, handed_ns = 0;  // UTC: newest new version, and when the engine was given it; 0 = not live
     std::int64_t max_position = 0, order_lots = 1;
     double horizon_s = 0.0;
     QuotingModel quoting;
@@ -68,6 +71,7 @@ struct ReasonRow {
 struct UpdateRow {
     std::int64_t time_ns = 0, event = 0;
     std::uint32_t parameters = 0;
+    std::int64_t applied_ns = 0;  // UTC, where the set was published live; 0 otherwise
 };
 
 // Fee in millionths of tick x lot, rounded half away from zero; rate in 1e-9 of the value.
@@ -93,6 +97,11 @@ public:
         blocks_.push_back(std::move(block));
         pending_.store(blocks_.back().get(), std::memory_order_release);
     }
+    // From then on the loop sends nothing while the store behind that block is stale: its process died, its server is
+    // gone, its versions are damaged. Null ends that. The block must outlive the engine.
+    void follow(const StoreBlockView* block) noexcept { followed_.store(block, std::memory_order_release); }
+    // Where the time from stamp to use is counted; call before the loop runs.
+    void count_applied(ApplyMemory* applied) noexcept { applied_ = applied; }
     void kill() noexcept { killed_.store(true, std::memory_order_release); }
 
     // --- from the one thread that runs the loop ---
@@ -244,7 +253,11 @@ private:
         const std::size_t kept = recent_count_ < recent_.size() ? recent_count_ : recent_.size();
         for (std::size_t i = recent_count_ - kept; i < recent_count_; ++i)
             now_->flow.order(recent_[i % recent_.size()].time_ns, recent_[i % recent_.size()].side);
-        updates_.push_back({t_ns, event(), now_->sequence});
+        const bool live = now_->handed_ns != 0;
+        const std::int64_t applied_ns = live ? utc_ns() : 0;
+        updates_.push_back({t_ns, event(), now_->sequence, applied_ns});
+        if (live && applied_ != nullptr)
+            applied_->record(now_->versions.data(), applied_ns, now_->stamp_ns, now_->handed_ns);
     }
 
     void cycle(std::int64_t t_ns) {
@@ -281,6 +294,8 @@ private:
         if (now_ == nullptr) return Reason::missing_parameters;
         if (now_->refusal != Reason::none) return now_->refusal;
         if (t_ns >= now_->expires_ns) return Reason::stale_parameters;
+        const StoreBlockView* followed = followed_.load(std::memory_order_acquire);
+        if (followed != nullptr && followed->stale(monotonic_ns())) return Reason::stale_parameters;
         if (t_ns >= end_ns_) return Reason::session_closed;
         if (!features_.valid()) return features_.mid() == 0.0 ? Reason::no_book : Reason::crossed_book;
         if (t_ns - last_quote_ns_ > limits_.quote_age_ns) return Reason::frozen_book;
@@ -387,6 +402,8 @@ private:
     std::mutex publishing_;
     std::vector<std::unique_ptr<ParameterBlock>> blocks_;
     std::atomic<ParameterBlock*> pending_{nullptr};
+    std::atomic<const StoreBlockView*> followed_{nullptr};
+    ApplyMemory* applied_ = nullptr;
     std::atomic<bool> killed_{false};
     std::atomic<std::int64_t> event_{-1};
     ParameterBlock* now_ = nullptr;

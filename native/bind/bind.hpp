@@ -10,5 +10,6 @@ void market(nanobind::module_ m);
 void signal(nanobind::module_ m);
 void bridge(nanobind::module_ m);
 void engine(nanobind::module_ m);
+void store(nanobind::module_ m);
 
 }  // namespace calibrig::bind

@@ -12,5 +12,6 @@ NB_MODULE(_native, m) {
     calibrig::bind::market(m.def_submodule("market"));
     calibrig::bind::signal(m.def_submodule("signal"));
     calibrig::bind::bridge(m.def_submodule("bridge"));
+    calibrig::bind::store(m.def_submodule("store"));
     calibrig::bind::engine(m.def_submodule("engine"));
 }

@@ -14,7 +14,9 @@
 #include <nanobind/stl/vector.h>
 
 #include "bridge.hpp"
+#include "device.hpp"
 #include "engine_columns.hpp"
+#include "store.hpp"
 
 namespace nb = nanobind;
 
@@ -80,17 +82,34 @@ ParameterBlock make_block(const std::vector<std::int64_t>& versions, const std::
 // A replay together with everything it points into.
 class PyReplay {
 public:
-    PyReplay(nb::object market, const OptionsTuple& options, const LimitsTuple& limits, nb::object bridge)
-        : market_(market), bridge_(bridge) {
+    PyReplay(nb::object market, const OptionsTuple& options, const LimitsTuple& limits, nb::object bridge,
+             const std::string& symbol, const std::string& applied_path)
+        : market_(market), bridge_(bridge), applied_(applied_path, symbol) {
         if (!bridge.is_none()) source_ = std::make_unique<BridgeSource>(nb::cast<PyBridge&>(bridge).native());
         replay_ = std::make_unique<Replay>(nb::cast<Market&>(market).columns, to_options(options), to_limits(limits),
                                            source_.get());
+        replay_->engine().count_applied(&applied_);
     }
     Replay& native() noexcept { return *replay_; }
+    ApplyMemory& applied() noexcept { return applied_; }
+
+    // Stamp below 0: not live, its time to be in force means nothing; 0: live without a stamp.
+    void publish(const ParameterBlock& block, std::int64_t stamp_ns) {
+        auto own = std::make_unique<ParameterBlock>(block);
+        if (stamp_ns >= 0) own->handed_ns = utc_ns();
+        own->stamp_ns = stamp_ns > 0 ? stamp_ns : 0;
+        replay_->publish(std::move(own));
+    }
+    void follow(const PyStoreBlock& block) {
+        followed_.push_back({block.writer, std::make_unique<StoreBlockView>(*block.writer)});
+        replay_->engine().follow(followed_.back().second.get());
+    }
 
 private:
     nb::object market_, bridge_;
     std::unique_ptr<SignalSource> source_;
+    ApplyMemory applied_;
+    std::vector<std::pair<std::shared_ptr<StoreBlockWriter>, std::unique_ptr<StoreBlockView>>> followed_;
     std::unique_ptr<Replay> replay_;
 };
 
@@ -230,6 +249,12 @@ nb::dict updates(PyReplay& self) {
     out["time_ns"] = CALIBRIG_COLUMN(std::int64_t, r.time_ns);
     out["event"] = CALIBRIG_COLUMN(std::int64_t, r.event);
     out["parameters"] = CALIBRIG_COLUMN(std::int64_t, r.parameters);
+    // Real time, not part of what is repeatable: from the newest stamp of the set to its first cycle; -1 = not known.
+    const auto& blocks = self.native().engine().blocks();
+    out["apply_ns"] = column<std::int64_t>(rows, [&](const UpdateRow& r) {
+        const std::int64_t stamp = blocks[r.parameters]->stamp_ns;
+        return r.applied_ns == 0 || stamp == 0 ? std::int64_t{-1} : r.applied_ns - stamp;
+    });
     return out;
 }
 
@@ -303,12 +328,22 @@ void bind_replay(nb::module_& m) {
              nb::arg("previous_signal_version"), nb::arg("max_position"), nb::arg("order_lots"), nb::arg("horizon_s"),
              nb::arg("quoting").none(), nb::arg("risk").none(), nb::arg("hawkes").none());
     nb::class_<PyReplay>(m, "Replay")
-        .def(nb::init<nb::object, const OptionsTuple&, const LimitsTuple&, nb::object>(), nb::arg("market"),
-             nb::arg("options"), nb::arg("limits"), nb::arg("bridge").none())
-        .def("publish",
-             [](PyReplay& self, const ParameterBlock& block) {
-                 self.native().publish(std::make_unique<ParameterBlock>(block));
-             })
+        .def(
+            "__init__",
+            [](PyReplay* self, nb::object market, const OptionsTuple& options, const LimitsTuple& limits,
+               nb::object bridge, const std::string& symbol, const std::string& applied_path) {
+                try {
+                    new (self) PyReplay(market, options, limits, bridge, symbol, applied_path);
+                } catch (const std::system_error& error) {
+                    raise_os_error(error, applied_path);
+                }
+            },
+             nb::arg("market"), nb::arg("options"), nb::arg("limits"), nb::arg("bridge").none(), nb::arg("symbol") = "",
+             nb::arg("applied_path") = "")
+        .def("publish", &PyReplay::publish, nb::arg("block"), nb::arg("stamp_ns"))
+        .def("follow", &PyReplay::follow)
+        .def("unfollow", [](PyReplay& self) { self.native().engine().follow(nullptr); })
+        .def("applied", [](PyReplay& self) { return describe_applied(*self.applied()); })
         .def("kill", [](PyReplay& self) { self.native().kill(); })
         .def(
             "run", [](PyReplay& self, std::int64_t ticks) { return self.native().run(ticks); },

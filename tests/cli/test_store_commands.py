@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,30 @@ def test_times(text: str, expected: int) -> None:
 def test_other_times_are_refused(text: str) -> None:
     with pytest.raises(InvalidInputError, match="is no time"):
         parse_time(text)
+
+
+def test_share_puts_the_block_beside_the_file_and_a_reader_sees_it(
+    shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / shell.url.rsplit("/", 1)[-1]
+    place = file.with_name(file.name + ".block")
+    out = shell("share", "--for-s", "0.01")
+    assert f"sharing BTC at {place}" in out
+    assert not place.exists()  # it went with the process that shared
+    with ModelStore(shell.url) as store, store.share(place):
+        assert run_command_line(["store", "block", str(place), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["symbols"][0]["versions"]["risk"]["version_id"] == 3
+        assert run_command_line(["store", "block", str(place)]) == 0
+        assert "risk/BTC" in capsys.readouterr().out
+        kept = place.read_bytes()
+    place.write_bytes(kept)  # as a killed writer leaves it
+    time.sleep(1.0)
+    assert run_command_line(["store", "block", str(place)]) == 4
+    assert "STALE" in capsys.readouterr().out
+    assert run_command_line(["store", "applied", str(place)]) == 2
+    assert "not a block" in capsys.readouterr().err
+
+
+def test_a_servers_block_needs_a_path() -> None:
+    assert run_command_line(["store", "share", "--store", "redis://127.0.0.1:1"]) == 2

@@ -103,10 +103,28 @@ int main() {
     options.sample_ns = 1'000'000'000;
     Replay replay(columns.view(), options, Limits{}, &source);
     replay.publish(block(1));
+    StoreBlockWriter store("", 1, "", 3'600'000'000'000);
+    const StoreBlockView followed(store);
+    store.beat(monotonic_ns(), false);
+    ApplyMemory applied("", "X");
+    replay.engine().count_applied(&applied);
+    replay.engine().follow(&followed);
+    std::atomic<std::int64_t> went_stale{-1}, came_back{-1};
     std::thread other([&] {
         std::int64_t version = 1;
         while (replay.engine().event() < 100'000) {
-            replay.publish(block(++version));
+            auto next = block(++version);
+            next->stamp_ns = next->handed_ns = utc_ns();
+            replay.publish(std::move(next));
+            (void)HistogramCopy::of((*applied).from_stamp);
+            const std::int64_t event = replay.engine().event();
+            if (went_stale.load() < 0 && event > 20'000) {
+                store.beat(monotonic_ns(), true);  // the backend's answers are damaged
+                went_stale.store(replay.engine().event());
+            } else if (went_stale.load() >= 0 && came_back.load() < 0 && event > went_stale.load() + 5'000) {
+                came_back.store(event);
+                store.beat(monotonic_ns(), false);
+            }
             std::this_thread::sleep_for(std::chrono::microseconds(200));
         }
         replay.kill();
@@ -116,13 +134,16 @@ int main() {
     other.join();
 
     const auto& engine = replay.engine();
-    std::int64_t last = -1, killed = -1, late = 0;
+    std::int64_t last = -1, killed = -1, late = 0, stale = 0;
     engine.reasons().visit([&](const ReasonRow& r) {
         if (r.reason == Reason::killed) killed = r.event;
+        if (r.reason == Reason::stale_parameters) ++stale;
     });
     engine.orders().visit([&](const OrderRow& o) {
         require(o.event >= last, "orders out of order");
         last = o.event;
+        // the loop looks at every cycle: only the ticks during which the block changed may go either way
+        if (o.action != Action::cancel && went_stale >= 0 && o.event > went_stale + 1 && o.event < came_back) ++late;
         if (killed >= 0 && o.event > killed && o.action != Action::cancel) ++late;
     });
     std::int64_t position = 0;
@@ -131,9 +152,15 @@ int main() {
         require(position <= 50 && position >= -50, "position beyond its limit");
     });
     require(killed >= 100'000, "the kill was not seen");
-    require(late == 0, "an order after the kill");
+    require(late == 0, "an order after the kill, or while the store was stale");
+    require(stale >= 1 && came_back > went_stale, "the stale store was not seen");
     require(position == 0, "not flat at the end");
     require(engine.updates().size() > 1, "no update was adopted");
+    const HistogramCopy took = HistogramCopy::of((*applied).from_stamp);
+    std::size_t live = 0;
+    engine.updates().visit([&](const UpdateRow& r) { live += r.applied_ns != 0; });
+    require(live + 1 >= engine.updates().size() && took.count == live, "an adopted update was not timed");
+    require((*applied).applied == took.count, "an adopted update was not counted");
     std::printf("%zu updates, %zu orders, %zu fills\n", engine.updates().size(), engine.orders().size(),
                 replay.fills().size());
     return 0;

@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrig._native import bridge  # noqa: TID251
+from calibrig._native import bridge, store  # noqa: TID251
 
 _Hawkes = tuple[float, float, float, float, float, float, list[float]]
 _Quoting = tuple[float, float, float, float, float, float, float, float, float, float, int, bool]
@@ -64,9 +64,18 @@ class Parameters:
 
 class Replay:
     def __init__(
-        self, market: Market, options: _Options, limits: _Limits, bridge: bridge.Bridge | None
+        self,
+        market: Market,
+        options: _Options,
+        limits: _Limits,
+        bridge: bridge.Bridge | None,
+        symbol: str = "",
+        applied_path: str = "",
     ) -> None: ...
-    def publish(self, block: Parameters, /) -> None: ...
+    def publish(self, block: Parameters, stamp_ns: int) -> None: ...
+    def follow(self, block: store.BlockWriter, /) -> None: ...
+    def unfollow(self) -> None: ...
+    def applied(self) -> store.Applied: ...
     def kill(self) -> None: ...
     def run(self, ticks: int, /) -> bool: ...
     @property

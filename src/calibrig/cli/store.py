@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calibrig.cli import store_changes
+from calibrig.cli import store_changes, store_sharing
 from calibrig.cli.console import JsonOption, print_json, print_lines, print_table
 from calibrig.cli.store_options import (
     DEFAULT_URL,
@@ -241,3 +241,4 @@ def _quality_row(one: CalibrationQuality, *, due: bool) -> tuple[object, ...]:
 
 
 store_changes.add_commands(app)
+store_sharing.add_commands(app)

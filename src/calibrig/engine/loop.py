@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from calibrig._native import engine as _native  # noqa: TID251
 from calibrig.bridge import HardwareInTheLoopBridge, HardwareStatus
 from calibrig.engine.columns import to_native_market
+from calibrig.engine.following import follow_store, newest_stamp
 from calibrig.engine.limits import PreTradeLimits
 from calibrig.engine.parameter_block import judge_parameters, make_block
 from calibrig.engine.replay_result import Replay, collect
 from calibrig.errors import BridgeStateError, InvalidInputError
 from calibrig.market import MarketData
 from calibrig.parameters import ParameterSet, SignalModel
+from calibrig.store import AppliedParameters, ModelStore, StoreBlock
+from calibrig.store.block import describe_applied, translate_block_error
 
 __all__ = ["FILL_MODELS", "Engine", "replay"]
 
@@ -50,6 +54,9 @@ class Engine:
         Parameters traded with although a live loop would refuse them: ``"unversioned"``, ``"default"``, ``"stale"``.
     max_parameter_age_s : float
         Older sets are stale.
+    applied_path : str or Path, optional
+        Where other processes read `time_to_apply` while it runs (``calibrig store applied PATH``), best under
+        ``/dev/shm``; the file goes with the engine.
 
     Examples
     --------
@@ -70,6 +77,7 @@ class Engine:
         sample_s: float | None = None,
         accept: tuple[str, ...] = ("unversioned",),
         max_parameter_age_s: float = 7 * 86_400.0,
+        applied_path: str | Path = "",
     ) -> None:
         if fill_model not in FILL_MODELS:
             raise InvalidInputError(f"fill_model is {fill_model!r}; give one of {', '.join(FILL_MODELS)}")
@@ -93,21 +101,27 @@ class Engine:
         self._versions: list[dict[str, int]] = []
         self._signal: SignalModel | None = None
         self._ran = False
-        self._native = _native.Replay(
-            to_native_market(market),
-            (
-                FILL_MODELS.index(fill_model),
-                order_latency_ns,
-                response_latency_ns,
-                round(instrument.maker_fee * 1e9),
-                round(instrument.taker_fee * 1e9),
-                _sample_ns(market, sample_s),
-                64,
-            ),
-            (limits or PreTradeLimits()).to_native(instrument),
-            None if bridge is None else bridge.native,
-        )
-        self._publish(parameters)
+        try:
+            self._native = _native.Replay(
+                to_native_market(market),
+                (
+                    FILL_MODELS.index(fill_model),
+                    order_latency_ns,
+                    response_latency_ns,
+                    round(instrument.maker_fee * 1e9),
+                    round(instrument.taker_fee * 1e9),
+                    _sample_ns(market, sample_s),
+                    64,
+                ),
+                (limits or PreTradeLimits()).to_native(instrument),
+                None if bridge is None else bridge.native,
+                instrument.symbol,
+                str(applied_path),
+            )
+        except OSError as error:
+            raise translate_block_error(error, str(applied_path)) from None
+        self._parameters = parameters
+        self._publish(parameters, live=False)
 
     def publish(self, parameters: ParameterSet) -> None:
         """Trade with these parameters from the next cycle on; callable from any thread while `run` goes on.
@@ -115,12 +129,15 @@ class Engine:
         Where they name another signal model than the bridge's, the bridge is given that model too; in between,
         answers of either model are taken, and each order records the one it was made with.
         """
-        self._publish(parameters)
+        self._take(parameters, live=True)
+
+    def _take(self, parameters: ParameterSet, *, live: bool) -> None:
+        self._publish(parameters, live=live)
         signal = parameters.signal
         if self._bridge is not None and signal is not None and signal.model_id != self._bridge.model.model_id:
             self._bridge.set_model(signal)
 
-    def _publish(self, parameters: ParameterSet) -> None:
+    def _publish(self, parameters: ParameterSet, *, live: bool) -> None:
         if parameters.symbol != self._market.instrument.symbol:
             raise InvalidInputError(
                 f"the parameters are for {parameters.symbol!r} but the market is "
@@ -140,9 +157,58 @@ class Engine:
                 form=self._form,
                 previous_signal=self._signal,
             )
-            self._signal = parameters.signal
+            stamp_ns = newest_stamp(self._parameters, parameters) if live else -1
+            self._signal, self._parameters = parameters.signal, parameters
             self._versions.append(parameters.versions)
-            self._native.publish(block)
+            self._native.publish(block, stamp_ns)
+
+    def follow(self, store: ModelStore) -> Callable[[], None]:
+        """Trade with what ``store`` holds for the market's symbol, and take every new version over at the next cycle.
+
+        The store must be open and stay so: while it is stale (its backend does not answer, it is damaged, or it was
+        closed) the loop sends nothing, whatever `accept` names; it looks at the store's native block at every cycle,
+        with no lock. A set that this engine cannot trade with stops it too, until a good one comes.
+
+        Returns
+        -------
+        callable
+            Ends it; the last set stays in force.
+        """
+        return follow_store(self, store)
+
+    def attach(self, block: StoreBlock) -> None:
+        """Send nothing while the store behind ``block`` is stale; the loop looks at every cycle."""
+        self._native.follow(block.native)
+
+    def detach(self) -> None:
+        """End what `attach` began."""
+        self._native.unfollow()
+
+    def withhold(self) -> None:
+        """Send nothing, for `missing_parameters`, until a good set is published."""
+        nothing = ParameterSet(symbol=self.symbol)
+        with self._publishing:
+            block = make_block(
+                nothing, self._market.instrument, refusal="missing_parameters", form=self._form
+            )
+            self._parameters = nothing
+            self._versions.append({})
+            self._native.publish(block, -1)
+
+    @property
+    def symbol(self) -> str:
+        """What is traded."""
+        return self._market.instrument.symbol
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Version numbers of the set that was published last."""
+        return self._parameters.versions
+
+    @property
+    def time_to_apply(self) -> AppliedParameters:
+        """How long new versions took from their stamp to the first cycle that used them; readable while it runs."""
+        return describe_applied(self._native.applied())
 
     def kill(self) -> None:
         """Send no further order and take the working ones out; callable from any thread, not to be undone."""
@@ -182,7 +248,7 @@ class Engine:
         for event, parameters in sorted(updates, key=lambda update: update[0]):
             if self._advance(event - self._native.event - 1, on_progress):
                 break
-            self.publish(parameters)
+            self._take(parameters, live=False)
         complete = self._advance(2**62, on_progress)
         return collect(
             self._native,

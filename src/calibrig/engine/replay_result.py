@@ -96,6 +96,9 @@ class Replay:
     instrument : Instrument
     complete : bool
         False where the run was stopped before the last tick.
+    apply_ns : ndarray of int64
+        Per row of `updates`: from the newest stamp of the set to its first cycle, real time; -1 where the set was not
+        published live or has no new version.
     """
 
     orders: Columns
@@ -111,6 +114,7 @@ class Replay:
     fill_model: str
     instrument: Instrument
     complete: bool
+    apply_ns: NDArray[np.int64]
 
     @property
     def events_per_s(self) -> float:
@@ -170,6 +174,8 @@ def collect(
         native.sessions(),
         native.samples(),
     )
+    apply_ns = updates.pop("apply_ns")
+    apply_ns.flags.writeable = False
     used = orders.pop("parameters")
     signal_version = orders.pop("signal_version")
     for kind in KINDS:
@@ -196,4 +202,5 @@ def collect(
         fill_model=fill_model,
         instrument=instrument,
         complete=complete,
+        apply_ns=apply_ns,
     )

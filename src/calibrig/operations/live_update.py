@@ -33,6 +33,8 @@ class LiveUpdate:
         Loops it took: a short loop may end before the store has written.
     repeatable : bool
         Whether a second replay, given the same set at the same event, made the same orders and fills.
+    time_to_apply_ns : int or None
+        From the new version's stamp to the first cycle that used it; None for a set that was not stored.
     """
 
     published_event: int
@@ -40,6 +42,7 @@ class LiveUpdate:
     time_ns: int | None
     tries: int
     repeatable: bool
+    time_to_apply_ns: int | None = None
 
 
 def update_while_running(
@@ -77,6 +80,7 @@ def update_while_running(
                 time_ns=time_ns,
                 tries=attempt,
                 repeatable=again.digest() == result.digest(),
+                time_to_apply_ns=int(result.apply_ns[-1]) if result.apply_ns[-1] >= 0 else None,
             )
     return seen
 

@@ -201,6 +201,7 @@ def _describe_update(result: Replay, live: LiveUpdate | None, why: str) -> dict[
             "time_ns": live.time_ns,
             "tries": live.tries,
             "repeatable": live.repeatable,
+            "time_to_apply_ns": live.time_to_apply_ns,
         },
     }
 
@@ -294,6 +295,8 @@ def _figures(result: Replay, before: ParameterSet, live: LiveUpdate | None) -> t
         value = f"event {live.event:,}" if live.event is not None else "loop ended first"
         note = f"given by another thread at event {live.published_event:,}"
         if live.event is not None:
+            if live.time_to_apply_ns is not None:
+                note += f", {live.time_to_apply_ns / 1e6:.1f} ms after its stamp"
             note += "; repeated: same orders" if live.repeatable else "; repeated: OTHER orders"
         figures.append(Figure(label="live update in force", value=value, note=note))
     return tuple(figures)

@@ -2,6 +2,14 @@
 
 from calibrig.store.approval import ApprovalPolicy, Proposal
 from calibrig.store.backend import Backend, Heads, HistoryQuery, Stored
+from calibrig.store.block import (
+    AppliedParameters,
+    BlockStatus,
+    StoreBlock,
+    block_path,
+    read_applied,
+    read_block,
+)
 from calibrig.store.difference import FieldChange, diff_parameters
 from calibrig.store.model_store import ModelStore, PostgreSQLModelStore, RedisModelStore
 from calibrig.store.quality import CalibrationQuality
@@ -14,8 +22,10 @@ from calibrig.store.verification import Anchor, VerifyReport, read_anchor
 
 __all__ = [
     "Anchor",
+    "AppliedParameters",
     "ApprovalPolicy",
     "Backend",
+    "BlockStatus",
     "CalibrationQuality",
     "FieldChange",
     "Heads",
@@ -27,15 +37,19 @@ __all__ = [
     "Sealed",
     "Signature",
     "Signer",
+    "StoreBlock",
     "StoreStatus",
     "Stored",
     "TrustedKeys",
     "VerifyReport",
     "VersionRecord",
+    "block_path",
     "check_typical_ranges",
     "diff_parameters",
     "generate_key",
     "load_signer",
     "read_anchor",
+    "read_applied",
+    "read_block",
     "redact",
 ]

@@ -39,12 +39,13 @@ from calibrig.store.record import (
     decode_parameters,
     encode_parameters,
 )
+from calibrig.store.sharing import StoreSharing
 from calibrig.store.writer import StoreWriter
 
 __all__ = ["ModelStore", "PostgreSQLModelStore", "RedisModelStore"]
 
 
-class ModelStore(StoreWriter):
+class ModelStore(StoreSharing, StoreWriter):
     """Versioned parameters behind one set of promises, whatever keeps them.
 
     Reading (``get_*``, ``snapshot``) takes no lock and does no I/O: it looks into an immutable view that a watcher

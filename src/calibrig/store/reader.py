@@ -23,6 +23,7 @@ from calibrig.parameters import (
     SignalModel,
 )
 from calibrig.store.backend import Backend, HistoryQuery
+from calibrig.store.block import StoreBlock
 from calibrig.store.difference import FieldChange, diff_parameters
 from calibrig.store.draft import merge_fields
 from calibrig.store.portable import write_export
@@ -98,6 +99,7 @@ class StoreReader:
         self._watcher: Watcher | None = None
         self._start_ns = (0, 0)
         self._pushes = 0
+        self._blocks: tuple[StoreBlock, ...] = ()
         self._taking_edits = False
         self._rejected: tuple[str, ...] = ()
 
@@ -119,7 +121,7 @@ class StoreReader:
             self.close()
             raise
         self._start_ns = (self._clock_ns(), self._monotonic_ns())
-        self._watcher = Watcher(self._backend.wait, self.refresh, self._monotonic_ns)
+        self._watcher = Watcher(self._backend.wait, self.refresh, self._monotonic_ns, self._beat_blocks)
         try:
             self.refresh()
         except BaseException:
@@ -132,6 +134,9 @@ class StoreReader:
         watcher, backend = self._watcher, self._backend
         self._watcher, self._backend = None, None
         self._view = NoView("the store is closed; open it again")
+        for block in self._blocks:
+            block.close()
+        self._blocks = ()
         if watcher is not None:
             watcher.stop()  # may be one that was never started
         if backend is not None:
@@ -253,7 +258,14 @@ class StoreReader:
             if changed:
                 self._view = view.advance(changed, loaded.change)
                 self._pushes += 1
+                symbols = dict.fromkeys(symbol for (_, symbol), head in changed.items() if head.record)
+                for block in self._blocks:  # before the subscribers: what they do may take long
+                    block.put(self._view, symbols)
                 self._tell(changed)
+
+    def _beat_blocks(self, damaged: bool) -> None:
+        for block in self._blocks:
+            block.beat(damaged)
 
     def _check_signatures(self, changed: Mapping[tuple[str, str], Head]) -> None:
         """With trusted keys, take over only what they have signed; the last good versions stay otherwise."""

@@ -28,6 +28,8 @@ class Watcher:
         Compares the heads; raises StoreError while the backend cannot be read.
     monotonic_ns : callable
         Clock of the contact times.
+    on_contact : callable, optional
+        Told of every answer, and whether it was damaged.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Watcher:
         wait: Callable[[float], bool],
         refresh: Callable[[], None],
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        on_contact: Callable[[bool], object] = bool,
     ) -> None:
         self._wait = wait
+        self._on_contact = on_contact
         self._refresh = refresh
         self._monotonic_ns = monotonic_ns
         self._stop = threading.Event()
@@ -55,6 +59,7 @@ class Watcher:
         self._last_contact_ns = self._monotonic_ns()
         self._problem = None
         self._corrupt = False
+        self._on_contact(False)
 
     @property
     def contact_age_s(self) -> float:
@@ -92,6 +97,8 @@ class Watcher:
             _LOG.warning("the store cannot be read, the last good versions are served: %s", error)
         self._problem = str(error)
         self._corrupt = isinstance(error, CorruptRecordError)
+        if self._corrupt:
+            self._on_contact(True)
 
     def stop(self) -> None:
         """Ask the thread to end; ``join`` waits for it."""

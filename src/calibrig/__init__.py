@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from calibrig.market import merge_child_fills as merge_child_fills
     from calibrig.market import read_columns as read_columns
     from calibrig.market import read_market as read_market
+    from calibrig.market import read_markets as read_markets
     from calibrig.market import read_quotes as read_quotes
     from calibrig.market import read_trades as read_trades
     from calibrig.market import sign_trades as sign_trades
@@ -120,6 +121,7 @@ _HOME = {
     "merge_child_fills": "market",
     "read_columns": "market",
     "read_market": "market",
+    "read_markets": "market",
     "read_quotes": "market",
     "read_trades": "market",
     "replay": "engine",

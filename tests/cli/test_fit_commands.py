@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -107,3 +108,32 @@ def test_an_imported_file_that_is_no_model_is_refused(
     words = ["fit", "signal", str(tmp_path / "ticks"), "--import", str(tmp_path / "model.txt")]
     assert run_command_line(words) == 2
     assert "no LightGBM model" in capsys.readouterr().err
+
+
+def test_every_symbol_of_a_folder_is_fitted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, symbol in enumerate(("AAA", "BBB")):
+        market = simulate_market(seed=seed, sessions=1, session_s=300.0).market
+        instrument = msgspec.structs.replace(market.instrument, symbol=symbol)
+        write_market(
+            replace(
+                market,
+                trades=replace(market.trades, instrument=instrument),
+                quotes=replace(market.quotes, instrument=instrument),
+            ),
+            tmp_path,
+        )
+    code = run_command_line(["fit", "hawkes", str(tmp_path), "--json"])
+    fits = json.loads(capsys.readouterr().out)
+    assert [fit["symbol"] for fit in fits] == ["AAA", "BBB"]
+    assert all(fit["fit"]["parameters"]["calibration_samples"] > 0 for fit in fits)
+    assert code == 4  # 300 s are too few events
+
+
+def test_quotes_alone_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with zipfile.ZipFile(tmp_path / "20131007_quote.zip", "w") as archive:
+        rows = "35999000,100000,500,0,0,P,1,0\n35999000,0,0,100100,200,P,1,0\n"
+        archive.writestr("20131007_acme_Quote_Tick.csv", rows)
+    assert run_command_line(["fit", "hawkes", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "no trades in these files" in said.err
+    assert said.out == ""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from calibrig.cli import fit_signal
 from calibrig.cli.console import JsonOption, StageProgress, print_json, print_lines, print_table
+from calibrig.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from calibrig.market import Trades
 
 __all__ = ["app"]
 
@@ -30,7 +34,8 @@ def fit_hawkes_command(
     data: Annotated[list[Path], typer.Argument(help="Tick files or folders.")],
     *,
     symbol: Annotated[
-        list[str] | None, typer.Option("--symbol", help="Which symbol; may be given several times.")
+        list[str] | None,
+        typer.Option("--symbol", help="Which symbol; may be given several times; default all."),
     ] = None,
     window: Annotated[
         int | None, typer.Option("--window", min=1, help="Sessions per fit, rolling; default all at once.")
@@ -54,13 +59,8 @@ def fit_hawkes_command(
     Exit code 4 when a fit is neither PASS nor RESTRICTED, or a window could not be fitted.
     """
     from calibrig.calibration.hawkes_rolling import RollingFit, fit_hawkes_rolling
-    from calibrig.market import read_market
 
-    trades = {}
-    names: list[str | None] = [*symbol] if symbol else [None]
-    for name in names:
-        read = read_market(data, symbol=name).market.trades
-        trades[read.instrument.symbol] = read
+    trades = _read_trades(data, symbol)
     total = (
         len(trades)
         if window is None
@@ -92,6 +92,22 @@ def fit_hawkes_command(
         print_table("Hawkes fits", _HEADER, [_row(item) for item in found])
     good = all(item.fit is not None and item.fit.verdict.deployable for item in found)
     return 0 if good else GATE_NOT_MET
+
+
+def _read_trades(data: list[Path], symbols: list[str] | None) -> dict[str, Trades]:
+    """Trades by symbol: of those that were named, or of all that have any."""
+    from calibrig.market import read_market, read_markets
+
+    readings = (
+        [read_market(data, symbol=name) for name in symbols] if symbols else read_markets(data).values()
+    )
+    found = {reading.market.instrument.symbol: reading.market.trades for reading in readings}
+    empty = [name for name, trades in found.items() if len(trades) == 0]
+    if empty and (symbols or len(empty) == len(found)):
+        raise InvalidInputError(
+            f"{', '.join(empty)}: no trades in these files, and order flow is fitted to trades; add the files that hold them"
+        )
+    return {name: trades for name, trades in found.items() if len(trades)}
 
 
 _HEADER = (

@@ -8,6 +8,7 @@ from calibrig.market.reading import (
     load_trades,
     read_columns,
     read_market,
+    read_markets,
     read_quotes,
     read_trades,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "merge_child_fills",
     "read_columns",
     "read_market",
+    "read_markets",
     "read_quotes",
     "read_trades",
     "report_quality",

@@ -14,7 +14,7 @@ from calibrig.errors import InvalidInputError, InvalidTicksError
 from calibrig.market.raw import RawQuotes, RawTicks, RawTrades
 from calibrig.market.ticks import Int64Array
 
-__all__ = ["choose_days", "choose_sessions", "choose_symbol"]
+__all__ = ["choose_days", "choose_sessions", "choose_symbol", "name_symbols"]
 
 _Rows = TypeVar("_Rows", RawTrades, RawQuotes)
 
@@ -36,9 +36,14 @@ def choose_symbol(parts: list[RawTicks], symbol: str | None) -> list[RawTicks]:
         return chosen
     if len(present) > 1:
         raise InvalidTicksError(
-            f"the files hold several symbols ({', '.join(present)}); choose one with symbol="
+            f"the files hold several symbols ({', '.join(present)}); choose one with symbol= (--symbol)"
         )
     return parts
+
+
+def name_symbols(parts: list[RawTicks]) -> list[str]:
+    """Return the symbols that :func:`choose_symbol` can be asked for, sorted; a future by its root."""
+    return sorted({part.root or part.symbol for part in parts})
 
 
 def _choose_expiry(parts: list[RawTicks]) -> list[RawTicks]:
@@ -49,7 +54,7 @@ def _choose_expiry(parts: list[RawTicks]) -> list[RawTicks]:
     chosen = [part for part in parts if part.symbol == best]
     if len(traded) > 1:
         chosen[0].warnings.append(
-            f"{best} is taken, the most traded of {len(traded)} expiries; choose with symbol="
+            f"{best} is taken, the most traded of {len(traded)} expiries; choose with symbol= (--symbol)"
         )
     return chosen
 

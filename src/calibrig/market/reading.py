@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from calibrig.errors import FileFormatError, InvalidInputError, InvalidTicksError, MissingFileError
 from calibrig.market.assembly import assemble
-from calibrig.market.choosing import choose_days, choose_sessions, choose_symbol
+from calibrig.market.choosing import choose_days, choose_sessions, choose_symbol, name_symbols
 from calibrig.market.columns import read_mapped_file
-from calibrig.market.files import Paths, list_sources
+from calibrig.market.files import Paths, SourceFile, list_sources
 from calibrig.market.formats import read_source
 from calibrig.market.parquet import OWN_SUFFIX, join_markets, read_own_files
 from calibrig.market.quality import QualityReport, report_quality
 from calibrig.market.ticks import MarketData, Quotes, Trades
 
-__all__ = ["MarketReading", "load_trades", "read_columns", "read_market", "read_quotes", "read_trades"]
+__all__ = [
+    "MarketReading",
+    "load_trades",
+    "read_columns",
+    "read_market",
+    "read_markets",
+    "read_quotes",
+    "read_trades",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,16 +90,64 @@ def read_market(
     ('ACME', 3)
     """
     sources = list_sources(paths)
-    own = [source.path for source in sources if source.path.suffix.lower() == OWN_SUFFIX]
-    if own:
-        if len(own) < len(sources):
-            other = next(s.label for s in sources if s.path not in own)
-            raise FileFormatError(f"{own[0]} and {other} are of different formats; read them apart")
+    if own := _own_files(sources):
         return _read_own(own, symbol, days)
     parts = [part for source in sources for part in read_source(source, skip_bad_rows=skip_bad_rows)]
     parts = choose_days(choose_symbol(parts, symbol), days)
     market, quality = assemble(parts, tick_size=tick_size, lot_size=lot_size, skip_bad_rows=skip_bad_rows)
     return MarketReading(market=market, quality=quality)
+
+
+def read_markets(
+    paths: Paths, *, days: Iterable[dt.date | str] | None = None, skip_bad_rows: bool = False
+) -> dict[str, MarketReading]:
+    """Read every symbol that files and folders hold, each file once.
+
+    Parameters
+    ----------
+    paths, days, skip_bad_rows
+        As in :func:`read_market`. Of a future the most traded expiry is taken.
+
+    Returns
+    -------
+    dict of str to MarketReading
+        By symbol, sorted.
+
+    Raises
+    ------
+    MissingFileError, FileFormatError, InvalidTicksError
+        As :func:`read_market`, for the first symbol that cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from calibrig.market import read_markets, simulate_market, write_market
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = write_market(simulate_market(seed=1, sessions=1, session_s=60.0).market, folder)
+    >>> list(read_markets(folder))
+    ['SIM']
+    """
+    sources = list_sources(paths)
+    if own := _own_files(sources):
+        names = sorted({market.instrument.symbol for market in read_own_files(own)})
+        return {name: _read_own(own, name, days) for name in names}
+    parts = [part for source in sources for part in read_source(source, skip_bad_rows=skip_bad_rows)]
+    readings = {}
+    for name in name_symbols(parts):
+        chosen = choose_days(choose_symbol(parts, name), days)
+        market, quality = assemble(chosen, skip_bad_rows=skip_bad_rows)
+        readings[market.instrument.symbol] = MarketReading(market=market, quality=quality)
+    return readings
+
+
+def _own_files(sources: Sequence[SourceFile]) -> list[Path]:
+    """Return the files of our own format; refuse to mix them with others."""
+    own = [source.path for source in sources if source.path.suffix.lower() == OWN_SUFFIX]
+    if own and len(own) < len(sources):
+        other = next(s.label for s in sources if s.path not in own)
+        raise FileFormatError(f"{own[0]} and {other} are of different formats; read them apart")
+    return own
 
 
 def _read_own(paths: list[Path], symbol: str | None, days: Iterable[dt.date | str] | None) -> MarketReading:
@@ -100,7 +156,9 @@ def _read_own(paths: list[Path], symbol: str | None, days: Iterable[dt.date | st
     wanted = present[0] if symbol is None else symbol
     chosen = [m for m in markets if m.instrument.symbol.upper() == wanted.upper()]
     if not chosen or (symbol is None and len(present) > 1):
-        raise InvalidTicksError(f"the files hold {', '.join(present)}; choose one of them with symbol=")
+        raise InvalidTicksError(
+            f"the files hold {', '.join(present)}; choose one of them with symbol= (--symbol)"
+        )
     market = join_markets(chosen)
     if days is not None:
         market = join_markets(

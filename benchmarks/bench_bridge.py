@@ -145,46 +145,74 @@ def ratio_row(
 
 
 def overhead_rows(model: SignalModel) -> list[dict[str, Any]]:
-    """The bridge over the bare kernel, both in native loops, and the recorded median against the true mean."""
+    """The bridge over the bare kernel, and what it records against what the kernel takes.
+
+    Both in native loops where a call waits for the answer before it, and where calls are independent and run into
+    one another; medians of CPU time.
+    """
     inputs = make_soak_inputs(model)
-    kernel = kernels.Model(model)
-    rows = np.tile(inputs.features, (100, 1))
+    calls = 100_000
     bare, whole, recorded = [], [], []
+    bare_apart, whole_apart = [], []
+    kernel = kernels.Model(model)
+    rows = np.tile(inputs.features, (calls // len(inputs.features), 1))
     with HardwareInTheLoopBridge(model=model, stub_latency_ns=0) as bridge:
         bridge.initialize()
         soak(bridge, inputs, 10_000)
         for _ in range(9):
-            start = time.process_time_ns()
-            quantised = kernel.quantise(rows)
-            kernel.evaluate(quantised)
-            bare.append((time.process_time_ns() - start) / len(rows))
+            bare.append(native.time_kernel_ns(model, inputs.features, calls))
             bridge.reset_stats()
+            whole.append(native.time_bridge_ns(bridge, inputs.features, calls))
+            recorded.append(middle_mean(bridge.get_histogram("roundtrip").to_buckets()))
             start = time.process_time_ns()
-            soak(bridge, inputs, len(rows))
-            whole.append((time.process_time_ns() - start) / len(rows))
-            recorded.append(bridge.get_histogram().mean)
+            kernel.evaluate(kernel.quantise(rows))
+            bare_apart.append((time.process_time_ns() - start) / calls)
+            start = time.process_time_ns()
+            soak(bridge, inputs, calls)
+            whole_apart.append((time.process_time_ns() - start) / calls)
     kernel_ns, bridge_ns = statistics.median(bare), statistics.median(whole)
-    _, _, tick_ns = native.clock()
+    kernel_apart_ns, bridge_apart_ns = statistics.median(bare_apart), statistics.median(whole_apart)
+    _, _, pair_ns = native.clock()
+    off_ns = abs(statistics.median(recorded) - kernel_ns)
     return [
         {
-            "claim": "bridge over the bare kernel, honest timing (network; the loop's own clock reading included)",
+            "claim": "bridge over the bare kernel, honest timing (network; each call waits for the one before)",
             "value": bridge_ns - kernel_ns,
             "unit": "ns of CPU",
             "reach": "<= 26",
             "holds": bridge_ns - kernel_ns <= 26.0,
             "kernel_ns": kernel_ns,
             "bridge_ns": bridge_ns,
-            "clock_pair_ns": tick_ns,
+            "clock_pair_ns": pair_ns,
         },
         {
-            "claim": "recorded kernel time against the bare kernel's (means: the counter moves in steps)",
-            "value": abs(statistics.median(recorded) - kernel_ns),
+            "claim": "the same over a kernel whose calls run into one another (the loop's clock and checks included)",
+            "value": bridge_apart_ns - kernel_apart_ns,
+            "unit": "ns of CPU",
+            "reach": "<= 26",
+            "holds": bridge_apart_ns - kernel_apart_ns <= 26.0,
+            "kernel_ns": kernel_apart_ns,
+            "bridge_ns": bridge_apart_ns,
+        },
+        {
+            "claim": "recorded time against the kernel's own (mean of the middle 98 %: the counter moves in steps)",
+            "value": off_ns,
             "unit": "ns",
             "reach": "<= 3",
-            "holds": abs(statistics.median(recorded) - kernel_ns) <= 3.0,
+            "holds": off_ns <= 3.0,
             "recorded_ns": statistics.median(recorded),
+            "kernel_ns": kernel_ns,
         },
     ]
+
+
+def middle_mean(buckets: list[tuple[int, int]]) -> float:
+    """Mean of what lies between the first and the last hundredth."""
+    low, high = np.array(buckets, dtype=np.float64).T
+    seen = np.cumsum(high)
+    inside = np.clip(seen, 0.01 * seen[-1], 0.99 * seen[-1])
+    weights = np.diff(inside, prepend=0.01 * seen[-1])
+    return float((low * weights).sum() / weights.sum())
 
 
 def stub_rows() -> list[dict[str, Any]]:

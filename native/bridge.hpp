@@ -59,7 +59,6 @@ class Bridge {
 
     Bridge(Mode mode, ModelPtr model, DevicePtr device, Golden golden, const BridgeOptions& options)
         : options_(options),
-          sla_ns_(options.sla_ns > 0 ? options.sla_ns : std::max<std::int64_t>(options.stub_latency_ns, 400)),
           block_(options.status_path) {
         ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
         wanted_ = {mode, std::move(model), std::move(device), std::move(golden)};
@@ -108,11 +107,11 @@ class Bridge {
         // Odd while inside. Pairs with membarrier in publish: the store cannot pass the load of active_ unseen.
         calls_entered_.store(call + 1, std::memory_order_release);
         std::atomic_signal_fence(std::memory_order_seq_cst);
-        if (Setting* setting = active_.load(std::memory_order_acquire); setting != nullptr) [[likely]]
-            answer = answer_with(*setting, features, hold);
+        Setting* setting = active_.load(std::memory_order_acquire);
+        if (setting != nullptr && setting->mode == Mode::software_stub) [[likely]]
+            answer_in_software(*setting, features, hold, answer);
         else
-            answer.fault = lifecycle_.load(std::memory_order_relaxed) == Status::closed ? Fault::closed
-                                                                                        : Fault::uninitialized;
+            answer_otherwise(setting, features, hold, answer);
         calls_entered_.store(call + 2, std::memory_order_release);
         return answer;
     }
@@ -134,61 +133,84 @@ class Bridge {
     const BridgeOptions& options() const noexcept { return options_; }
     std::int64_t sla_ns() const noexcept { return sla_ns_; }
     void reset_maximum() noexcept {
-        block_->device.max.store(0, std::memory_order_relaxed);
-        block_->roundtrip.max.store(0, std::memory_order_relaxed);
+        for (Histogram* histogram : {&block_->device, &block_->roundtrip, &block_->both})
+            histogram->max.store(0, std::memory_order_relaxed);
     }
 
    private:
     // Immutable while published, but for the health that the predicting thread keeps in it.
     struct Setting {
-        Mode mode;
-        ModelPtr model;
+        Setting(Mode wanted_mode, ModelPtr wanted_model)
+            : mode(wanted_mode), model_id(wanted_model->model_id()), run(wanted_model->call()),
+              model(std::move(wanted_model)) {}
+        const Mode mode;
+        const std::uint32_t model_id;
+        const SignalModel::Call run;
+        Health* health = &own;
+        const ModelPtr model;
         std::shared_ptr<DeviceSession> session;  // none in SOFTWARE_STUB
         Health own;
-        Health* health;
     };
 
-    Answer answer_with(Setting& setting, const double* features, Hold hold) noexcept {
-        const SignalModel& model = *setting.model;
-        Answer answer;
+    [[gnu::always_inline]] void begin(const Setting& setting, Answer& answer) noexcept {
         answer.sequence = ++sequence_;
-        block_->calls.store(sequence_, std::memory_order_relaxed);
-        answer.model_id = model.model_id();
-        alignas(64) std::int16_t quantised[n_features];
-        const std::uint64_t from = clock_.start();
-        if (!model.quantise(features, quantised)) [[unlikely]] {
-            answer.fault = Fault::bad_features;
-            count_fault(answer.fault);
-            return answer;
-        }
-        if (setting.mode == Mode::software_stub) [[likely]]
-            answer_in_software(setting, quantised, hold, from, answer);
-        else
-            answer_on_device(setting, quantised, from, answer);
-        if (hold == Hold::charge) answer.device_ns = options_.stub_latency_ns;
-        return answer;
+        answer.model_id = setting.model_id;
+        counters_->calls.store(sequence_, std::memory_order_relaxed);
     }
 
-    void answer_in_software(Setting& setting, const std::int16_t* quantised, Hold hold, std::uint64_t from,
-                            Answer& answer) noexcept {
-        answer.signal = setting.model->to_signal(setting.model->evaluate(quantised));
+    [[gnu::always_inline]] void answer_in_software(Setting& setting, const double* features, Hold hold,
+                                                   Answer& answer) noexcept {
+        begin(setting, answer);
+        const std::uint64_t from = clock_.start();
+        const std::int64_t value = setting.run(features);
+        if (value == refused) [[unlikely]] return refuse(answer);
+        answer.signal = setting.run.to_signal(value);
         answer.source = Source::software;
         const std::int64_t kernel_ns = clock_.elapsed_ns(from, clock_.stop());
+        Histogram::add(counters_->software, 1);
+        if (kernel_ns < stub_ns_) return hold_back(setting, from, kernel_ns, hold, answer);
+        answer.device_ns = hold == Hold::charge ? stub_ns_ : kernel_ns;
+        counters_->both.record(static_cast<std::uint64_t>(kernel_ns));
+        settle(setting, kernel_ns > software_sla_ns_, Fault::none);
+    }
+    // Faster than the stub: the rest of its latency passes, in real time or on the venue's clock.
+    [[gnu::noinline]] void hold_back(Setting& setting, std::uint64_t from, std::int64_t kernel_ns, Hold hold,
+                                     Answer& answer) noexcept {
         std::int64_t roundtrip_ns = kernel_ns;
-        if (hold == Hold::spin && kernel_ns < options_.stub_latency_ns) {
+        if (hold == Hold::spin) {
             std::uint64_t now = clock_.start();
             while (now - from < hold_ticks_) now = clock_.start();
             roundtrip_ns = clock_.to_ns(now - from);
         }
-        answer.device_ns = std::max(kernel_ns, options_.stub_latency_ns);
-        if (answer.device_ns == roundtrip_ns) {
-            Histogram::record_both(block_->device, block_->roundtrip, roundtrip_ns);
+        answer.device_ns = stub_ns_;
+        if (roundtrip_ns == stub_ns_) {
+            counters_->both.record(static_cast<std::uint64_t>(stub_ns_));
         } else {
-            block_->device.record(answer.device_ns);
-            block_->roundtrip.record(roundtrip_ns);
+            counters_->device.record(static_cast<std::uint64_t>(stub_ns_));
+            counters_->roundtrip.record(static_cast<std::uint64_t>(roundtrip_ns));
         }
-        Histogram::add(block_->software, 1);
-        settle(setting, is_breach(answer.device_ns, roundtrip_ns) ? Window::breach : std::uint8_t{0}, Fault::none);
+        settle(setting, is_breach(stub_ns_, roundtrip_ns), Fault::none);
+    }
+
+    [[gnu::noinline]] void refuse(Answer& answer) noexcept {
+        answer.fault = Fault::bad_features;
+        count_fault(answer.fault);
+    }
+
+    // Not SOFTWARE_STUB: a card, or a bridge that is not open.
+    [[gnu::noinline]] void answer_otherwise(Setting* setting, const double* features, Hold hold,
+                                            Answer& answer) noexcept {
+        if (setting == nullptr) {
+            const bool closed = lifecycle_.load(std::memory_order_relaxed) == Status::closed;
+            answer.fault = closed ? Fault::closed : Fault::uninitialized;
+            return;
+        }
+        begin(*setting, answer);
+        alignas(64) std::int16_t quantised[n_features];
+        const std::uint64_t from = clock_.start();
+        if (!setting->model->quantise(features, quantised)) [[unlikely]] return refuse(answer);
+        answer_on_device(*setting, quantised, from, answer);
+        if (hold == Hold::charge) answer.device_ns = stub_ns_;
     }
 
     void answer_on_device(Setting& setting, const std::int16_t* quantised, std::uint64_t from,
@@ -203,29 +225,29 @@ class Bridge {
         answer.fault = reply.fault;
         std::uint8_t entry = 0;
         if (reply.fault == Fault::none) [[likely]] {
-            answer.signal = setting.model->to_signal(reply.value);
+            answer.signal = setting.run.to_signal(reply.value);
             answer.source = Source::hardware;
             answer.device_ns = reply.device_ns;
-            Histogram::add(block_->hardware, 1);
-            block_->device.record(reply.device_ns);
+            Histogram::add(counters_->hardware, 1);
+            counters_->device.record(static_cast<std::uint64_t>(reply.device_ns));
         } else {
             entry = reply.fault == Fault::left ? Window::fallback : (Window::failure | Window::fallback);
             count_fault(reply.fault);
-            if (reply.fault != Fault::left) Histogram::add(block_->failures, 1);
+            if (reply.fault != Fault::left) Histogram::add(counters_->failures, 1);
             if (setting.mode == Mode::hybrid_fallback) fall_back(setting, quantised, answer);
         }
         const std::int64_t roundtrip_ns = clock_.elapsed_ns(from, clock_.stop());
-        if (answer.ok()) block_->roundtrip.record(roundtrip_ns);
-        if (entry == 0 && is_breach(reply.device_ns, roundtrip_ns)) entry = Window::breach;
+        if (answer.ok()) counters_->roundtrip.record(static_cast<std::uint64_t>(roundtrip_ns));
+        if (entry == 0) entry = is_breach(reply.device_ns, roundtrip_ns);
         if (before != Status::failed) settle(setting, entry, reply.fault);
     }
 
     void fall_back(Setting& setting, const std::int16_t* quantised, Answer& answer) noexcept {
         const std::uint64_t from = clock_.start();
-        answer.signal = setting.model->to_signal(setting.model->evaluate(quantised));
+        answer.signal = setting.run.to_signal(setting.model->evaluate(quantised));
         answer.source = Source::fallback;
         answer.device_ns = clock_.elapsed_ns(from, clock_.stop());
-        Histogram::add(block_->fallbacks, 1);
+        Histogram::add(counters_->fallbacks, 1);
     }
 
     bool is_shadowed(std::uint64_t sequence) const noexcept {
@@ -236,24 +258,28 @@ class Bridge {
         return (z ^ (z >> 31)) % options_.verify == 0;
     }
     void check_shadow(Setting& setting, const std::int16_t* quantised, DeviceAnswer& reply) noexcept {
-        Histogram::add(block_->shadow_checks, 1);
+        Histogram::add(counters_->shadow_checks, 1);
         if (setting.model->evaluate(quantised) == reply.value) [[likely]] return;
-        Histogram::add(block_->mismatches, 1);
+        Histogram::add(counters_->mismatches, 1);
         reply.fault = Fault::mismatch;
     }
 
-    bool is_breach(std::int64_t device_ns, std::int64_t roundtrip_ns) const noexcept {
-        return device_ns > sla_ns_ || (options_.roundtrip_sla_ns > 0 && roundtrip_ns > options_.roundtrip_sla_ns);
+    std::uint8_t is_breach(std::int64_t device_ns, std::int64_t roundtrip_ns) const noexcept {
+        static_assert(Window::breach == 1);
+        return device_ns > sla_ns_ || roundtrip_ns > roundtrip_sla_ns_;
     }
-    void count_fault(Fault fault) noexcept { Histogram::add(block_->faults[static_cast<int>(fault)], 1); }
+    void count_fault(Fault fault) noexcept { Histogram::add(counters_->faults[static_cast<int>(fault)], 1); }
 
     // One call enters the window; the window may bring an event.
-    void settle(Setting& setting, std::uint8_t entry, Fault fault) noexcept {
+    [[gnu::always_inline]] void settle(Setting& setting, std::uint8_t entry, Fault fault) noexcept {
         Health& health = *setting.health;
-        const bool changed = health.window.record(entry);
-        const Status status = health.status();
         if (entry == 0 && setting.session) setting.session->count_good();
-        if (!changed && status == Status::ready) [[likely]] return;
+        if (health.window.pass(entry) && health.status() == Status::ready) [[likely]] return;
+        judge(setting, entry, fault);
+    }
+    [[gnu::noinline]] void judge(Setting& setting, std::uint8_t entry, Fault fault) noexcept {
+        Health& health = *setting.health;
+        if (!health.window.record(entry) && health.status() == Status::ready) return;
         if (fault == Fault::mismatch) return step(health, Event::answer_mismatched, fault);
         if (fault == Fault::removed) return step(health, Event::device_removed, fault);
         if (setting.session && health.window.reached_failure_limit()) return step(health, Event::failure_limit, fault);
@@ -272,10 +298,7 @@ class Bridge {
 
     // With swap_ held.
     Fault install(Wanted& next, Event event) {
-        auto setting = std::make_shared<Setting>();
-        setting->mode = next.mode;
-        setting->model = next.model;
-        setting->health = &setting->own;
+        auto setting = std::make_shared<Setting>(next.mode, next.model);
         Fault found = Fault::none;
         const std::shared_ptr<Setting> old = current_;
         if (next.mode != Mode::software_stub) {
@@ -312,10 +335,7 @@ class Bridge {
     }
     // One device cannot serve the old model and be checked for the new one at once: software answers meanwhile.
     void release_device(const Wanted& next) {
-        auto interim = std::make_shared<Setting>();
-        interim->mode = Mode::software_stub;
-        interim->model = next.model;
-        interim->health = &interim->own;
+        auto interim = std::make_shared<Setting>(Mode::software_stub, next.model);
         interim->own.set(Status::ready);
         publish(interim);
     }
@@ -339,14 +359,19 @@ class Bridge {
     }
 
     const BridgeOptions options_;
-    const Clock& clock_ = Clock::get();
-    const std::int64_t sla_ns_;
-    const std::uint64_t hold_ticks_ = clock_.to_ticks(options_.stub_latency_ns);
     BlockMemory block_;
-    std::uint64_t sequence_ = 0;
 
+    // What every call touches, side by side.
     alignas(64) std::atomic<Setting*> active_{nullptr};
-    alignas(64) std::atomic<std::uint64_t> calls_entered_{0};
+    std::atomic<std::uint64_t> calls_entered_{0};
+    std::uint64_t sequence_ = 0;
+    BridgeBlock* const counters_ = &*block_;
+    const Clock clock_ = Clock::get();
+    const std::int64_t stub_ns_ = options_.stub_latency_ns;
+    const std::int64_t sla_ns_ = options_.sla_ns > 0 ? options_.sla_ns : std::max<std::int64_t>(stub_ns_, 400);
+    const std::int64_t roundtrip_sla_ns_ = options_.roundtrip_sla_ns > 0 ? options_.roundtrip_sla_ns : INT64_MAX;
+    const std::int64_t software_sla_ns_ = std::min(sla_ns_, roundtrip_sla_ns_);  // where both paths are the same
+    const std::uint64_t hold_ticks_ = clock_.to_ticks(stub_ns_);
 
     alignas(64) mutable std::mutex control_;  // current_
     std::mutex swap_;                         // one swap at a time; held while a device is checked

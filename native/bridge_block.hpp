@@ -27,7 +27,7 @@ struct StatusChange {
 };
 
 struct BridgeBlock {
-    static constexpr std::uint64_t magic_word = 0x31304742'42494C43ull;  // "CLIBBG01"
+    static constexpr std::uint64_t magic_word = 0x32304742'42494C43ull;  // "CLIBBG02"
     static constexpr std::uint64_t ring_size = 256;
 
     std::atomic<std::uint64_t> magic, size, pid, started_ns;
@@ -39,6 +39,10 @@ struct BridgeBlock {
         std::atomic<std::uint64_t> index, time_ns, packed;
     } ring[ring_size];
     Histogram device, roundtrip;
+    Histogram both;  // calls whose latency is the same on either path: recorded once
+
+    HistogramCopy copy_device() const { return copy_with_both(device); }
+    HistogramCopy copy_roundtrip() const { return copy_with_both(roundtrip); }
 
     // Any thread; lock-free. A reader sees a slot only when its index matches before and after.
     void push_change(Status from, Status to, Event event, Fault fault) noexcept {
@@ -61,6 +65,13 @@ struct BridgeBlock {
                static_cast<Status>(packed >> 8 & 0xFF), static_cast<Event>(packed >> 16 & 0xFF),
                static_cast<Fault>(packed >> 24 & 0xFF)};
         return true;
+    }
+
+   private:
+    HistogramCopy copy_with_both(const Histogram& path) const {
+        HistogramCopy copy = HistogramCopy::of(path);
+        copy.merge(HistogramCopy::of(both));
+        return copy;
     }
 };
 

@@ -67,23 +67,32 @@ class Clock {
     }
     // Nanoseconds between start and stop, the cost of reading the clock taken out.
     std::int64_t elapsed_ns(std::uint64_t from, std::uint64_t to) const noexcept {
-        const std::uint64_t ticks = to - from;
-        return static_cast<std::int64_t>(ticks) > static_cast<std::int64_t>(overhead_) ? to_ns(ticks - overhead_) : 0;
+        const auto ticks = static_cast<std::int64_t>(to - from - overhead_);
+        return ticks > 0 ? to_ns(static_cast<std::uint64_t>(ticks)) : 0;
     }
     std::int64_t to_ns(std::uint64_t ticks) const noexcept {
+        if (ticks < std::uint64_t{1} << 32) [[likely]]
+            return static_cast<std::int64_t>(ticks * multiplier_ >> multiplier_bits);
         __extension__ using wide = unsigned __int128;
-        return static_cast<std::int64_t>((static_cast<wide>(ticks) * multiplier_) >> 32);
+        return static_cast<std::int64_t>((static_cast<wide>(ticks) * multiplier_) >> multiplier_bits);
     }
     std::uint64_t to_ticks(std::int64_t ns) const noexcept {
         return ns <= 0 ? 0 : static_cast<std::uint64_t>(static_cast<double>(ns) * ticks_per_ns_);
     }
 
    private:
+    // Counters tick at 1 GHz or faster, so the product of a time below 2^32 ticks fits 64 bits.
+    static constexpr int multiplier_bits = 31;
+
     Clock() noexcept {
         const char* wanted = std::getenv("CALIBRIG_CLOCK");
         tsc_ = has_invariant_tsc() && (wanted == nullptr || std::strcmp(wanted, "steady") != 0);
         if (tsc_) ticks_per_ns_ = measure_rate();
-        multiplier_ = static_cast<std::uint64_t>(4294967296.0 / ticks_per_ns_);
+        if (ticks_per_ns_ < 1.0) {
+            tsc_ = false;
+            ticks_per_ns_ = 1.0;
+        }
+        multiplier_ = static_cast<std::uint64_t>(static_cast<double>(std::uint64_t{1} << multiplier_bits) / ticks_per_ns_);
         overhead_ = measure_overhead();
     }
     // Median of five stretches of 1 ms against the monotonic clock.
@@ -99,20 +108,37 @@ class Clock {
         std::sort(rates.begin(), rates.end());
         return rates[2];
     }
-    // Median of an empty pair.
+    // What a pair of readings adds to the work between them. Not the length of an empty pair: work of some length runs
+    // beside the first reading. So a chain of multiplications, about as long as a prediction, is timed both ways: with
+    // a pair around each, and many between two readings. The least of several rounds, which nothing has interrupted.
     std::uint64_t measure_overhead() const noexcept {
-        std::array<std::uint64_t, 501> pairs{};
-        for (std::uint64_t& pair : pairs) {
+        constexpr int rounds = 25, repeats = 200;
+        std::array<std::uint64_t, rounds> paired{}, alone{};
+        std::uint64_t value = 3;
+        for (int round = 0; round < rounds; ++round) {
+            for (int repeat = 0; repeat < repeats; ++repeat) {
+                const std::uint64_t from = start();
+                multiply(value);
+                paired[round] += stop() - from;
+            }
             const std::uint64_t from = start();
-            pair = stop() - from;
+            for (int repeat = 0; repeat < repeats; ++repeat) multiply(value);
+            alone[round] = stop() - from;
         }
-        std::nth_element(pairs.begin(), pairs.begin() + 250, pairs.end());
-        return pairs[250];
+        const std::uint64_t both = *std::min_element(paired.begin(), paired.end());
+        const std::uint64_t work = *std::min_element(alone.begin(), alone.end());
+        return both > work ? (both - work) / repeats : 0;
+    }
+    static void multiply(std::uint64_t& value) noexcept {
+        for (int step = 0; step < 48; ++step) {
+            value *= 0x9E3779B97F4A7C15ull;
+            asm volatile("" : "+r"(value));  // one after the other
+        }
     }
 
     bool tsc_ = false;
     double ticks_per_ns_ = 1.0;
-    std::uint64_t multiplier_ = std::uint64_t{1} << 32;
+    std::uint64_t multiplier_ = std::uint64_t{1} << multiplier_bits;
     std::uint64_t overhead_ = 0;
 };
 

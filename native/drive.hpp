@@ -1,6 +1,9 @@
 // Drives a bridge call after call and checks every answer: for campaigns, soaks and benchmarks.
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "bridge.hpp"
 
 namespace calibrig {
@@ -36,6 +39,31 @@ inline DriveReport drive(Bridge& bridge, const double* features, const double* e
     report.calls = calls;
     report.total_ns = clock.to_ns(before - started);
     return report;
+}
+
+// Price of one call, ns of this thread's CPU time: median of rounds of 1,000 calls, each of which waits for the answer
+// before it, as a strategy's do (independent calls would run into one another and look cheaper).
+template <class Call>
+double time_calls_ns(const double* features, std::size_t rows, std::uint64_t calls, const Call& call) {
+    constexpr std::uint64_t per_round = 1'000;
+    std::vector<double> rounds;
+    std::size_t row = 0, never = 0;
+    for (std::uint64_t done = 0; done < calls || rounds.empty(); done += per_round) {
+        const std::int64_t from = read_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        for (std::uint64_t k = 0; k < per_round; ++k, row = row + 1 < rows ? row + 1 : 0)
+            never = call(features + row * n_features + never) > 2.0 ? 1 : 0;  // no signal is above 1
+        rounds.push_back(static_cast<double>(read_clock_ns(CLOCK_THREAD_CPUTIME_ID) - from) / per_round);
+    }
+    std::nth_element(rounds.begin(), rounds.begin() + rounds.size() / 2, rounds.end());
+    return rounds[rounds.size() / 2];
+}
+inline double time_kernel_ns(const SignalModel& model, const double* features, std::size_t rows, std::uint64_t calls) {
+    const SignalModel::Call run = model.call();
+    return time_calls_ns(features, rows, calls, [&run](const double* row) { return run.to_signal(run(row)); });
+}
+inline double time_bridge_ns(Bridge& bridge, const double* features, std::size_t rows, std::uint64_t calls) {
+    return time_calls_ns(features, rows, calls,
+                         [&bridge](const double* row) { return bridge.predict(row, Hold::spin).signal; });
 }
 
 // The machine's own longest stall while one thread does nothing but read the clock.

@@ -86,10 +86,10 @@ class HardwareInTheLoopBridge {
     }
     HardwareStatus get_status() const { return bridge_.status(); }
     bool meets_latency_sla(double ns = 400.0, double percentile = 0.99) const {
-        return HistogramCopy::of(bridge_.block().device).percentile(percentile) <= ns;
+        return bridge_.block().copy_device().percentile(percentile) <= ns;
     }
-    LatencyStats get_latency_stats() const { return summarise(bridge_.block().device); }
-    LatencyStats get_roundtrip_stats() const { return summarise(bridge_.block().roundtrip); }
+    LatencyStats get_latency_stats() const { return summarise(bridge_.block().copy_device()); }
+    LatencyStats get_roundtrip_stats() const { return summarise(bridge_.block().copy_roundtrip()); }
     void set_mode(AcceleratorMode mode) {
         require_device(mode);
         raise(bridge_.swap(mode, model_, device_, golden_));
@@ -121,8 +121,7 @@ class HardwareInTheLoopBridge {
         if (fault != Fault::none && !(bridge_.mode() == Mode::hybrid_fallback && get_status() != Status::closed))
             throw BridgeError(fault);
     }
-    LatencyStats summarise(const Histogram& live) const {
-        const HistogramCopy copy = HistogramCopy::of(live);
+    LatencyStats summarise(const HistogramCopy& copy) const {
         const BridgeBlock& block = bridge_.block();
         return {copy.count, copy.mean(), copy.percentile(0.5), copy.percentile(0.95), copy.percentile(0.99),
                 copy.percentile(0.999), static_cast<double>(copy.max),

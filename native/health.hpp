@@ -52,18 +52,22 @@ class Window {
 
     static constexpr std::uint8_t breach = 1, failure = 2, fallback = 4;
 
+    // An ordinary call where the window holds ordinary calls only: true, and done. Otherwise record() it.
+    bool pass(std::uint8_t call) noexcept {
+        if ((call | marked_) != 0) [[unlikely]] return false;
+        at_ = (at_ + 1) & (size - 1);
+        return true;
+    }
     // True where the counts changed, so that the caller need not look at them after an ordinary call.
     bool record(std::uint8_t call) noexcept {
         std::uint8_t& slot = calls_[at_];
         at_ = (at_ + 1) & (size - 1);
-        if ((slot | call) == 0) [[likely]] {
-            in_a_row_ = 0;
-            return false;
-        }
         in_a_row_ = (call & failure) != 0 ? in_a_row_ + 1 : 0;
+        if ((slot | call) == 0) [[likely]] return false;
         breaches_ += (call & breach) - (slot & breach);
         failures_ += ((call & failure) - (slot & failure)) / failure;
         fallbacks_ += ((call & fallback) - (slot & fallback)) / fallback;
+        marked_ += static_cast<std::uint32_t>(call != 0) - static_cast<std::uint32_t>(slot != 0);
         slot = call;
         return true;
     }
@@ -75,8 +79,9 @@ class Window {
     void clear() noexcept { *this = Window{}; }
 
    private:
+    std::uint32_t at_ = 0, marked_ = 0;  // next slot; slots that are not 0
     std::array<std::uint8_t, size> calls_{};
-    int at_ = 0, breaches_ = 0, failures_ = 0, fallbacks_ = 0, in_a_row_ = 0;
+    int breaches_ = 0, failures_ = 0, fallbacks_ = 0, in_a_row_ = 0;
 };
 
 }  // namespace calibrig

@@ -12,8 +12,8 @@ namespace calibrig {
 inline constexpr int histogram_sub_bits = 9;
 inline constexpr int histogram_buckets = (40 - histogram_sub_bits + 1) << histogram_sub_bits;
 
-inline constexpr int bucket_of(std::uint64_t ns) noexcept {
-    if (ns < (1u << histogram_sub_bits)) return static_cast<int>(ns);
+[[gnu::always_inline]] inline constexpr int bucket_of(std::uint64_t ns) noexcept {
+    if (ns < (2u << histogram_sub_bits)) [[likely]] return static_cast<int>(ns);
     const int octave = 63 - std::countl_zero(ns) - histogram_sub_bits;
     const int bucket = ((octave + 1) << histogram_sub_bits) +
                        static_cast<int>((ns >> octave) & ((1u << histogram_sub_bits) - 1));
@@ -34,23 +34,16 @@ inline constexpr double bucket_middle(int bucket) noexcept {
 // Lives in the bridge's block, which another process may map: lock-free atomics only.
 struct Histogram {
     std::atomic<std::uint64_t> sum, max;
-    std::atomic<std::uint64_t> buckets[histogram_buckets];
+    std::atomic<std::uint64_t> waiting;                       // bucket of the last call, plus 1; 0 where there is none
+    std::atomic<std::uint64_t> counts[histogram_buckets + 1];  // of bucket b at b + 1; the first means nothing
 
-    void record(std::int64_t ns) noexcept {
-        const std::uint64_t value = ns > 0 ? static_cast<std::uint64_t>(ns) : 0;
-        record_in(bucket_of(value), value);
-    }
-    void record_in(int bucket, std::uint64_t value) noexcept {
-        add(buckets[bucket], 1);
-        add(sum, value);
-        if (value > max.load(std::memory_order_relaxed)) [[unlikely]] max.store(value, std::memory_order_relaxed);
-    }
-    // The same latency on two paths.
-    static void record_both(Histogram& a, Histogram& b, std::int64_t ns) noexcept {
-        const std::uint64_t value = ns > 0 ? static_cast<std::uint64_t>(ns) : 0;
-        const int bucket = bucket_of(value);
-        a.record_in(bucket, value);
-        b.record_in(bucket, value);
+    // Counts the call before. A store whose address hangs on the clock's last reading would hold up the loads of the
+    // next prediction for 11 ns, so each call's bucket waits for the next call (readers count it all the same).
+    void record(std::uint64_t ns) noexcept {
+        add(counts[waiting.load(std::memory_order_relaxed)], 1);
+        waiting.store(static_cast<std::uint64_t>(bucket_of(ns)) + 1, std::memory_order_release);
+        add(sum, ns);
+        if (ns > max.load(std::memory_order_relaxed)) [[unlikely]] max.store(ns, std::memory_order_relaxed);
     }
     // One writer: a load and a store, not a locked add.
     static void add(std::atomic<std::uint64_t>& to, std::uint64_t value) noexcept {
@@ -69,13 +62,19 @@ struct HistogramCopy {
         copy.max = live.max.load(std::memory_order_relaxed);
         copy.sum = live.sum.load(std::memory_order_relaxed);
         for (int b = 0; b < histogram_buckets; ++b)  // the count is what the buckets hold: never torn
-            copy.count += copy.buckets[b] = live.buckets[b].load(std::memory_order_relaxed);
+            copy.count += copy.buckets[b] = live.counts[b + 1].load(std::memory_order_relaxed);
+        // Last: a call may be missed while others go on, but is never counted twice.
+        if (const std::uint64_t last = live.waiting.load(std::memory_order_acquire); last != 0) {
+            ++copy.buckets[last - 1];
+            ++copy.count;
+        }
         return copy;
     }
     void subtract(const HistogramCopy& earlier) noexcept {
-        count -= earlier.count;
         sum -= earlier.sum;
-        for (int b = 0; b < histogram_buckets; ++b) buckets[b] -= earlier.buckets[b];
+        count = 0;
+        for (int b = 0; b < histogram_buckets; ++b)
+            count += buckets[b] -= earlier.buckets[b] < buckets[b] ? earlier.buckets[b] : buckets[b];
     }
     void merge(const HistogramCopy& other) noexcept {
         count += other.count;

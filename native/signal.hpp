@@ -1,6 +1,7 @@
 // The signal model in software: exact fixed point, the kernel of the running processor chosen once.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
@@ -60,6 +61,15 @@ inline void require(bool holds, const char* message) {
     if (!holds) throw std::invalid_argument(message);
 }
 
+// A byte shuffle that picks one 16-bit feature from the lower or the upper eight; 0x80 gives zero.
+inline void pack_pick(int feature, std::uint8_t* low, std::uint8_t* high) {
+    for (int byte = 0; byte < 2; ++byte) {
+        const auto at = static_cast<std::uint8_t>(2 * (feature & 7) + byte);
+        low[byte] = feature < 8 ? at : std::uint8_t{0x80};
+        high[byte] = feature < 8 ? std::uint8_t{0x80} : at;
+    }
+}
+
 // A tree of smaller depth goes left through the padding: no 16-bit integer is above 32767.
 inline void pack_tree(const SignalSpec& spec, int tree, PackedSignal& out) {
     const int nodes = (1 << spec.tree_depth) - 1, leaves = 1 << spec.tree_depth;
@@ -70,14 +80,52 @@ inline void pack_tree(const SignalSpec& spec, int tree, PackedSignal& out) {
         const std::int16_t threshold = real ? spec.tree_thresholds[tree * nodes + n] : std::int16_t{32767};
         out.node_feature[tree][n] = out.tree_feature[g][n][lane] = feature;
         out.node_threshold[tree][n] = out.tree_threshold[g][n][lane] = threshold;
-        for (int byte = 0; byte < 2; ++byte) {
-            const auto at = static_cast<std::uint8_t>(2 * (feature & 7) + byte);
-            out.tree_low[g][n][2 * lane + byte] = feature < 8 ? at : std::uint8_t{0x80};
-            out.tree_high[g][n][2 * lane + byte] = feature < 8 ? std::uint8_t{0x80} : at;
-        }
+        pack_pick(feature, out.tree_low[g][n] + 2 * lane, out.tree_high[g][n] + 2 * lane);
     }
     for (int leaf = 0; leaf < tree_leaves; ++leaf)
         out.leaf[tree][leaf] = spec.tree_leaves[tree * leaves + leaf / spread];
+}
+
+// Puts every feature's thresholds in order and numbers them; a feature with more than 255 has several rankings.
+inline void pack_ranks(const SignalSpec& spec, PackedSignal& out) {
+    constexpr std::size_t longest = 255, most = 16;
+    std::vector<std::int16_t> sorted[n_features];
+    for (std::size_t n = 0; n < spec.tree_features.size(); ++n)
+        sorted[spec.tree_features[n]].push_back(spec.tree_thresholds[n]);
+    std::size_t first_of[n_features], rankings = 0, blocks = 0;
+    for (int f = 0; f < n_features; ++f) {
+        std::sort(sorted[f].begin(), sorted[f].end());
+        sorted[f].erase(std::unique(sorted[f].begin(), sorted[f].end()), sorted[f].end());
+        first_of[f] = rankings;
+        rankings += (sorted[f].size() + longest - 1) / longest;
+        blocks = std::max(blocks, std::min(sorted[f].size(), longest) / 8);  // full ones: only they are passed whole
+    }
+    if (rankings > most) return;
+    out.ranked = 1;
+    out.rank_blocks = static_cast<std::int32_t>(blocks);
+    std::fill_n(&out.rank_last[0][0], sizeof out.rank_last / sizeof out.rank_last[0][0], std::int16_t{32767});
+    std::fill_n(&out.rank_threshold[0][0], most * 256, std::int16_t{32767});
+    for (int f = 0; f < n_features; ++f)
+        for (std::size_t i = 0; i < sorted[f].size(); ++i) {
+            const std::size_t ranking = first_of[f] + i / longest, at = i % longest;
+            pack_pick(f, out.rank_low + 2 * ranking, out.rank_high + 2 * ranking);
+            out.rank_threshold[ranking][at] = sorted[f][i];
+            if (at % 8 == 7) out.rank_last[at / 8][ranking] = sorted[f][i];
+        }
+    // The order in which the kernel finds the ranks: 0 2 4 6, 8 10 12 14, 1 3 5 7, 9 11 13 15.
+    const auto place_of = [](std::size_t ranking) { return 8 * (ranking & 1) + 4 * (ranking >> 3) + (ranking & 7) / 2; };
+    std::fill_n(&out.rank_node_number[0][0][0], sizeof out.rank_node_number, std::int8_t{127});  // never right
+    const std::size_t nodes = (std::size_t{1} << spec.tree_depth) - 1;
+    for (std::size_t n = 0; n < spec.tree_features.size(); ++n) {
+        const auto& thresholds = sorted[spec.tree_features[n]];
+        const auto number = static_cast<std::size_t>(
+            std::lower_bound(thresholds.begin(), thresholds.end(), spec.tree_thresholds[n]) - thresholds.begin());
+        const std::size_t tree = n / nodes, node = n % nodes, lane = tree % 32;
+        out.rank_node_place[tree / 32][node][lane] =
+            static_cast<std::uint8_t>(place_of(first_of[spec.tree_features[n]] + number / longest));
+        out.rank_node_number[tree / 32][node][lane] =
+            static_cast<std::int8_t>(static_cast<int>(number % longest) - 128);
+    }
 }
 
 inline void pack_trees(const SignalSpec& spec, PackedSignal& out) {
@@ -92,6 +140,7 @@ inline void pack_trees(const SignalSpec& spec, PackedSignal& out) {
     std::memset(out.tree_low, 0x80, sizeof out.tree_low);
     std::memset(out.tree_high, 0x80, sizeof out.tree_high);
     for (int tree = 0; tree < out.n_trees; ++tree) pack_tree(spec, tree, out);
+    pack_ranks(spec, out);
 }
 
 inline void pack_network(const SignalSpec& spec, PackedSignal& out) {
@@ -163,6 +212,18 @@ class SignalModel {
     // The model's integer, in units of 2^-fraction_bits.
     std::int32_t evaluate(const std::int16_t* quantised) const noexcept {
         return evaluate_(packed_.get(), quantised);
+    }
+    // Both in one call, as a caller keeps it beside what else it touches; lives no longer than the model.
+    struct Call {
+        const PackedSignal* packed;
+        std::int64_t (*predict)(const PackedSignal*, const double*) noexcept;
+        double unit;
+        // The model's integer; `refused` where a feature is NaN or infinite.
+        std::int64_t operator()(const double* features) const noexcept { return predict(packed, features); }
+        double to_signal(std::int64_t value) const noexcept { return static_cast<double>(value) * unit; }
+    };
+    Call call() const noexcept {
+        return {packed_.get(), kernels_.predict[static_cast<int>(packed_->kind)], packed_->unit};
     }
     double to_signal(std::int32_t value) const noexcept { return static_cast<double>(value) * packed_->unit; }
     std::int64_t one() const noexcept { return packed_->one; }

@@ -36,6 +36,16 @@ struct alignas(64) PackedSignal {
     std::int16_t node_threshold[max_trees][tree_leaves];
     std::int32_t n_trees;
 
+    // The same trees over ranks: how many of a feature's thresholds lie below it. A node then compares bytes, which is
+    // as exact. A ranking holds up to 255 thresholds in order; `ranked` is 0 where 16 of them do not suffice.
+    std::int32_t ranked;
+    std::int32_t rank_blocks;  // full blocks of 8 thresholds in the longest ranking
+    alignas(64) std::int16_t rank_last[31][16];  // [block][ranking]: its last threshold; 32767 where it is not full
+    alignas(64) std::int16_t rank_threshold[16][256];
+    alignas(32) std::uint8_t rank_low[32], rank_high[32];  // byte shuffles that pick each ranking's feature
+    alignas(64) std::uint8_t rank_node_place[max_trees / 32][tree_nodes][32];  // where the ranking's rank stands
+    alignas(64) std::int8_t rank_node_number[max_trees / 32][tree_nodes][32];  // of the threshold, less 128
+
     // Network: pairs of inputs side by side, outputs along the vector: [pair of inputs][output][2].
     alignas(64) std::int16_t layer1[8][32][2];
     alignas(64) std::int16_t layer2[16][16][2];
@@ -45,10 +55,14 @@ struct alignas(64) PackedSignal {
     std::int32_t bias3, shift1, shift2, largest;
 };
 
-// Kernels of one instruction set. `quantise` answers 0 where a feature is NaN or infinite.
+// What `predict` gives where a feature is NaN or infinite: no answer of a model is as low.
+inline constexpr std::int64_t refused = INT64_MIN;
+
+// Kernels of one instruction set. `quantise` gives 0 where a feature is NaN or infinite; `predict` is both in one call.
 struct SignalKernels {
     int (*quantise)(const PackedSignal*, const double*, std::int16_t*) noexcept;
     std::int32_t (*evaluate[3])(const PackedSignal*, const std::int16_t*) noexcept;
+    std::int64_t (*predict[3])(const PackedSignal*, const double*) noexcept;
 };
 
 }  // namespace calibrig

@@ -62,6 +62,25 @@ const double* read_features(nb::handle features, double* local) {
     return local;
 }
 
+// The one call whose price matters is a plain C method: nanobind's dispatch costs as much as a small model.
+PyObject* predict(PyObject* self, PyObject* features) noexcept {
+    try {
+        if (!nb::inst_ready(self)) [[unlikely]] raise_fault(Fault::uninitialized);  // a subclass without super().__init__
+        double local[n_features];
+        const Answer answer = nb::inst_ptr<PyBridge>(self)->native().predict(read_features(features, local), Hold::spin);
+        if (!answer.ok()) [[unlikely]] raise_fault(answer.fault);
+        return PyFloat_FromDouble(answer.signal);
+    } catch (nb::python_error& error) {
+        error.restore();
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    return nullptr;
+}
+PyMethodDef bridge_methods[] = {
+    {"predict", &predict, METH_O, "predict($self, features, /)\n--\n\nReturn the signal in [-1, 1]."}, {}};
+PyType_Slot bridge_slots[] = {{Py_tp_methods, bridge_methods}, {0, nullptr}};
+
 Golden read_golden(nb::handle record) {
     Golden golden;
     for (nb::handle row : record.attr("golden_features")) {
@@ -74,9 +93,13 @@ Golden read_golden(nb::handle record) {
     return golden;
 }
 
+HistogramCopy copy_path(const BridgeBlock& block, const std::string& path) {
+    return path == "device" ? block.copy_device() : block.copy_roundtrip();
+}
+
 HistogramCopy copy_of(PyBridge& self, const std::string& path) {
     const BridgeBlock& block = self.native().block();
-    HistogramCopy copy = HistogramCopy::of(path == "device" ? block.device : block.roundtrip);
+    HistogramCopy copy = copy_path(block, path);
     copy.subtract(path == "device" ? self.device_baseline : self.roundtrip_baseline);
     return copy;
 }
@@ -162,7 +185,7 @@ void bridge(nb::module_ m) {
         self.bridge.reset();
     });
 
-    nb::class_<PyBridge>(m, "Bridge", nb::is_weak_referenceable())
+    nb::class_<PyBridge>(m, "Bridge", nb::is_weak_referenceable(), nb::type_slots(bridge_slots))
         .def(
             "__init__",
             [](PyBridge* self, int mode, nb::handle record, nb::object device, std::int64_t stub_latency_ns, std::int64_t deadline_ns,
@@ -179,15 +202,6 @@ void bridge(nb::module_ m) {
             },
             nb::arg("mode"), nb::arg("record"), nb::arg("device").none(), nb::arg("stub_latency_ns"), nb::arg("deadline_ns"), nb::arg("verify"),
             nb::arg("sla_ns"), nb::arg("roundtrip_sla_ns"), nb::arg("seed"), nb::arg("status_path"))
-        .def(
-            "predict",
-            [](PyBridge& self, nb::handle features) {
-                double local[n_features];
-                const Answer answer = self.native().predict(read_features(features, local), Hold::spin);
-                if (!answer.ok()) [[unlikely]] raise_fault(answer.fault);
-                return answer.signal;
-            },
-            nb::arg("features").none())
         .def(
             "predict_answer",
             [](PyBridge& self, nb::handle features, bool charge) {
@@ -230,8 +244,8 @@ void bridge(nb::module_ m) {
         .def("_reset", [](PyBridge& self) {
             const BridgeBlock& block = self.native().block();
             self.native().reset_maximum();
-            self.device_baseline = HistogramCopy::of(block.device);
-            self.roundtrip_baseline = HistogramCopy::of(block.roundtrip);
+            self.device_baseline = block.copy_device();
+            self.roundtrip_baseline = block.copy_roundtrip();
             self.failures_baseline = block.failures.load(std::memory_order_relaxed);
             self.fallbacks_baseline = block.fallbacks.load(std::memory_order_relaxed);
         });
@@ -251,7 +265,7 @@ void bridge(nb::module_ m) {
                                   block.model_id.load());
         })
         .def("histogram", [](const BlockView& self, const std::string& path) {
-            return HistogramCopy::of(path == "device" ? (*self).device : (*self).roundtrip);
+            return copy_path(*self, path);
         })
         .def("counts", [](const BlockView& self) { return count_all(*self); })
         .def("changes", [](const BlockView& self, std::uint64_t after) { return read_changes(*self, after); });

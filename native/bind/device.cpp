@@ -239,6 +239,16 @@ void bind_devices(nb::module_& m) {
         },
         nb::arg("bridge"), nb::arg("features"), nb::arg("expected"), nb::arg("calls"), nb::arg("charge") = false,
         nb::arg("limit_ns") = INT64_MAX);
+    using Rows = nb::ndarray<const double, nb::shape<-1, n_features>, nb::c_contig>;
+    m.def("time_bridge_ns", [](PyBridge& bridge, Rows features, std::uint64_t calls) {
+        nb::gil_scoped_release unlocked;
+        return time_bridge_ns(bridge.native(), features.data(), features.shape(0), calls);
+    });
+    m.def("time_kernel_ns", [](nb::handle record, Rows features, std::uint64_t calls) {
+        const SignalModel model(read_signal_record(record));
+        nb::gil_scoped_release unlocked;
+        return time_kernel_ns(model, features.data(), features.shape(0), calls);
+    });
     m.def("measure_stall_ns", [](std::int64_t duration_ns) {
         nb::gil_scoped_release unlocked;
         return measure_stall_ns(duration_ns);

@@ -64,6 +64,37 @@ static void test_kernels_agree() {
     }
 }
 
+static void test_histogram_shows_every_call_at_once() {
+    auto live = std::make_unique<Histogram>();
+    HistogramCopy reset;
+    std::uint64_t sum = 0;
+    for (std::uint64_t call = 1; call <= 3'000; ++call) {
+        const std::uint64_t ns = call * call;  // exact buckets and wide ones
+        live->record(ns);
+        sum += ns;
+        const HistogramCopy now = HistogramCopy::of(*live);
+        CHECK(now.count == call && now.sum == sum && now.max == ns);
+        CHECK(now.buckets[bucket_of(ns)] > 0);
+        if (call == 1'000) reset = now;
+    }
+    HistogramCopy since = HistogramCopy::of(*live);
+    since.subtract(reset);
+    CHECK(since.count == 2'000);
+    HistogramCopy ahead = reset;  // read while calls go on, a baseline may hold a call that a copy misses
+    ahead.subtract(HistogramCopy::of(*live));
+    CHECK(ahead.count == 0);
+}
+
+static void test_window_counts_what_is_marked() {
+    Window window;
+    CHECK(window.pass(0));
+    CHECK(!window.pass(Window::breach) && window.record(Window::breach));
+    for (int call = 0; call < Window::size - 1; ++call) CHECK(!window.pass(0) && !window.record(0));
+    CHECK(window.breaches() == 1);
+    CHECK(!window.pass(0) && window.record(0));  // the marked call leaves the window
+    CHECK(window.breaches() == 0 && window.pass(0));
+}
+
 static void test_every_misbehaviour_falls_back() {
     World world;
     for (int kind = 1; kind < n_misbehaviours; ++kind) {
@@ -98,7 +129,7 @@ static void test_swapping_under_load() {
     std::thread reader([&] {
         while (!done.load()) {
             (void)bridge.status();
-            (void)HistogramCopy::of(bridge.block().roundtrip).percentile(0.99);
+            (void)bridge.block().copy_roundtrip().percentile(0.99);
             StatusChange change;
             for (std::uint64_t index = 1; index < 8; ++index) (void)bridge.block().read_change(index, change);
         }
@@ -163,6 +194,8 @@ static void test_refusals() {
 
 int main() {
     test_kernels_agree();
+    test_histogram_shows_every_call_at_once();
+    test_window_counts_what_is_marked();
     test_every_misbehaviour_falls_back();
     test_swapping_under_load();
     test_dead_card_is_left_and_comes_back();

@@ -71,6 +71,40 @@ def test_kernels_equal_the_twin(isa: str, kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("isa", native.available_isas())
+@pytest.mark.parametrize(
+    "features",
+    [
+        pytest.param([3], id="one feature with up to 1,500 thresholds: six rankings"),
+        pytest.param([0, 15], id="two features, three rankings each"),
+        pytest.param(
+            list(range(15)) + [15] * 9, id="sixteen features, one beyond a byte: no room for a second ranking"
+        ),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 40])
+def test_trees_of_few_features_equal_the_twin(isa: str, features: list[int], step: int) -> None:
+    """Thresholds are ranked in bytes where they fit; inputs lie on every threshold, beside it, and at the ends."""
+    rng = np.random.default_rng(len(features) + step)
+    trees = TreeEnsemble(
+        depth=4,
+        features=tuple(rng.choice(features, 1_500).tolist()),
+        thresholds=tuple((rng.permutation(1_500) * step - 750 * step).clip(-(2**15), 2**15 - 1).tolist()),
+        leaves=tuple(rng.integers(-(2**24), 2**24 + 1, 1_600).tolist()),
+    )
+    model = SignalModel(
+        kind="trees",
+        feature_offset=(0.0,) * 16,
+        feature_scale=(1.0,) * 16,
+        output_fraction_bits=30,
+        trees=trees,
+    )
+    inputs = rng.choice(np.asarray(trees.thresholds), (1_000, 16)) + rng.integers(-1, 2, (1_000, 16))
+    inputs[:2] = [[2**15 - 1], [-(2**15)]]
+    rows = inputs.clip(-(2**15), 2**15 - 1).astype(np.int16)
+    assert np.array_equal(native.Model(model, isa).evaluate(rows), evaluate_quantised(model, rows))
+
+
+@pytest.mark.parametrize("isa", native.available_isas())
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_quantisation_equals_the_twin(isa: str, seed: int) -> None:

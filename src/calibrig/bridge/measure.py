@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from calibrig._native import signal as _kernels  # noqa: TID251
+from calibrig._native import bridge as _core  # noqa: TID251
 from calibrig.bridge.device import CARD_ABI_VERSION, CARD_IDENTITY_WORD, Device
 from calibrig.bridge.devices import open_device
 from calibrig.bridge.devices.shared_memory import SharedMemoryDevice, SoftwareCard
@@ -18,7 +16,6 @@ from calibrig.bridge.hardware_bridge import HardwareInTheLoopBridge
 from calibrig.bridge.health import AcceleratorMode
 from calibrig.bridge.soak import make_soak_inputs, soak
 from calibrig.errors import DeviceError
-from calibrig.models.signal import quantise_features
 from calibrig.parameters import SignalModel
 
 __all__ = ["DeviceCheck", "DeviceValidation", "MeasuredPath", "measure_bridge", "validate_device"]
@@ -31,7 +28,7 @@ class MeasuredPath(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     name : str
     call_ns : float
-        Wall time of the native loop over its calls.
+        CPU time of one call in a native loop where each call waits for the answer before it.
     p50, p99, p999, max : float or None
         Round trips that the bridge recorded; None for a bare kernel.
     """
@@ -86,13 +83,8 @@ def measure_bridge(
 
 
 def _measure_kernel(model: SignalModel, calls: int) -> MeasuredPath:
-    inputs = quantise_features(model, make_soak_inputs(model).features)
-    kernel = _kernels.Model(model)
-    rows = np.ascontiguousarray(np.tile(inputs, (max(calls // len(inputs), 1), 1)))
-    kernel.evaluate(rows)
-    started = time.perf_counter_ns()
-    kernel.evaluate(rows)
-    return MeasuredPath(name="kernel alone", call_ns=(time.perf_counter_ns() - started) / len(rows))
+    rows = make_soak_inputs(model).features
+    return MeasuredPath(name="kernel alone", call_ns=_core.time_kernel_ns(model, rows, calls))
 
 
 def _measure(
@@ -114,11 +106,11 @@ def _measure(
         bridge.initialize()
         soak(bridge, inputs, min(calls, 10_000))
         bridge.reset_stats()
-        report = soak(bridge, inputs, calls)
+        call_ns = _core.time_bridge_ns(bridge, inputs.features, calls)
         stats = bridge.get_latency_stats("roundtrip")
     return MeasuredPath(
         name=name,
-        call_ns=report.total_ns / report.calls,
+        call_ns=call_ns,
         p50=stats.p50,
         p99=stats.p99,
         p999=stats.p999,

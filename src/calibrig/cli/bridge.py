@@ -66,7 +66,7 @@ def bench(
         print_json(rows)
         return 0
     print_table(
-        "Latency, ns (call: mean of the whole loop; the rest: what the bridge recorded)",
+        "Latency, ns (call: CPU time of a call that waits for the one before; the rest: what the bridge recorded)",
         ("what", "call", "p50", "p99", "p99.9", "max"),
         [(row.name, row.call_ns, row.p50, row.p99, row.p999, row.max) for row in rows],
     )

@@ -83,6 +83,10 @@ def test_growth_of_the_profile_is_the_same_in_parts() -> None:
     for first in range(5):
         for last in range(first + 1, 6):
             assert events.profile_growth_s(profile, first, last) == pytest.approx(expected[first:last])
+    flat = np.array([2.0, 5.0, 2.0, 1.0 + 6.0, 2.0])
+    for first in range(5):
+        for last in range(first + 1, 6):
+            assert events.profile_growth_s(np.ones(1), first, last) == pytest.approx(flat[first:last])
     assert events.profile_bins(2).tolist() == [0, 1, 1, 1, 1]
     assert events.profile_bins(2, 3).tolist() == [1, 1]
 

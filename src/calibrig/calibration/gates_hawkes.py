@@ -103,8 +103,8 @@ def block_bootstrap_bounds(
     edges = np.linspace(0, len(values), blocks + 1).astype(np.intp)[:-1]
     sums = np.add.reduceat(values, edges)
     sizes = np.diff(np.append(edges, len(values)))
-    draw = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1.0 / blocks), size=resamples)
-    means = (draw @ sums) / (draw @ sizes)
+    draw = np.random.default_rng(seed).integers(0, blocks, (resamples, blocks))
+    means = sums[draw].sum(axis=1) / sizes[draw].sum(axis=1)
     low, high = np.quantile(means, (1.0 - level, level))
     return float(values.mean()), float(low), float(high)
 
@@ -152,19 +152,27 @@ def quantile_skill(model: Float64Array, poisson: Float64Array) -> float | None:
     """
     if min(len(model), len(poisson)) < 10:
         return None
-    errors = []
-    for values in (model, poisson):
-        n = len(values)
-        top = max(int(0.999 * n), min(n, 10))
-        theory = -np.log1p(-(np.arange(top) + 0.5) / n)
-        ordered = values[:top]
-        errors.append(
-            (float(((ordered - theory) ** 2).mean()), float(((ordered - ordered.mean()) ** 2).mean()))
-        )
-    (model_error, _), (poisson_error, poisson_spread) = errors
+    theory = _plotting_quantiles(len(model))
+    same = theory if len(poisson) == len(model) else _plotting_quantiles(len(poisson))
+    model_error, _ = _quantile_error(model, theory)
+    poisson_error, poisson_spread = _quantile_error(poisson, same)
     if 1.0 - poisson_error / poisson_spread > NOTHING_TO_EXPLAIN:
         return None
     return round(1.0 - model_error / poisson_error, 12)
+
+
+def _quantile_error(ordered: Float64Array, theory: Float64Array) -> tuple[float, float]:
+    """Mean squared distance of sorted values from Exp(1)'s quantiles, up to the 99.9 %, and their variance."""
+    n = len(ordered)
+    top = max(int(0.999 * n), min(n, 10))
+    values = ordered[:top]
+    return float(((values - theory[:top]) ** 2).mean()), float(values.var())
+
+
+def _plotting_quantiles(n: int) -> Float64Array:
+    """Exp(1) quantiles of the plotting positions (i - 0.5) / n."""
+    theory: Float64Array = -np.log1p(-(np.arange(n) + 0.5) / n)
+    return theory
 
 
 def judge_gain(name: str, bounds: tuple[float, float, float], against: str, level: float) -> GateResult:

@@ -61,6 +61,7 @@ def judge_unseen(
     frozen = Frozen(
         u=law.u, exponential=exponential.u, poisson=poisson_rates(train, profile), profile=profile
     )
+    del before
     if np.array_equal(profile, likelihood.profile):
         history = likelihood
     else:

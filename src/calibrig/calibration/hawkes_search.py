@@ -22,6 +22,7 @@ _START_DECREMENT = 0.1  # of short stretches: a third of their own standard erro
 _START_ITERATIONS = 12
 _START_EVENTS = 10_000
 _ITERATIONS = 60
+_EVENTS_FOR_THREADS = 20_000  # starting a thread costs as much as a pass over some thousand events
 _GROWTH = 10  # from one stretch to the next
 # A full Newton step from decrement d leaves about C d^2; C times the number of events was 10 to 3,700 on simulated
 # data (power laws of five shapes, an exponential). Known only to this factor, so the step's own record counts too.
@@ -272,7 +273,12 @@ def _search_short(
     best: Optimum | None = None
     while True:
         window = events if count >= len(events) else _middle(events, count)
-        likelihood = HawkesLikelihood(window, profile=profile, sides=2 if sides == 2 else 1, threads=threads)
+        likelihood = HawkesLikelihood(
+            window,
+            profile=profile,
+            sides=2 if sides == 2 else 1,
+            threads=threads if len(window) >= _EVENTS_FOR_THREADS else 1,
+        )
         for guess in guesses:
             found = _search_from(
                 likelihood,

@@ -87,8 +87,28 @@ class HawkesEvents:
     def profile_growth_s(self, profile: Float64Array, first: int, last: int) -> Float64Array:
         """Integral of the profile since the event before, s, for events first .. last - 1; only observed time counts."""
         since = max(first - 1, 0)
+        if len(profile) == 1:
+            return float(profile[0]) * self._observed_gaps_s(since, last)[first - since :]
         reached = self._profile_time_s(profile, since, last)
         return np.diff(reached, prepend=0.0) if first == 0 else np.diff(reached)
+
+    def _observed_gaps_s(self, first: int, last: int) -> Float64Array:
+        """Observed time between successive events, s, shape (last - first,); the first since its session's start."""
+        gaps = np.zeros(last - first)
+        gaps[1:] = np.diff(self.time_ns[first:last])
+        if self.offset_ns is not None:
+            gaps[1:] += np.diff(self.offset_ns[first:last])
+        opens = np.searchsorted(self.time_ns, self.sessions[:, 0])
+        for s in range(int(np.searchsorted(opens, first)), int(np.searchsorted(opens, last))):
+            row = int(opens[s])
+            offset = 0.0 if self.offset_ns is None else float(self.offset_ns[row])
+            since_open = float(self.time_ns[row] - self.sessions[s, 0]) + offset
+            left_open = 0.0
+            if s > 0:
+                late = 0.0 if self.offset_ns is None else float(self.offset_ns[row - 1])
+                left_open = max(float(self.sessions[s - 1, 1] - self.time_ns[row - 1]) - late, 0.0)
+            gaps[row - first] = since_open + left_open
+        return gaps * 1e-9
 
     def _profile_time_s(self, profile: Float64Array, first: int, last: int) -> Float64Array:
         """Integral of the profile over observed time up to each event, s, shape (last - first,)."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from calibrig import ModelStore
+from calibrig import HardwareInTheLoopBridge, MicrostructureFeatures, ModelStore
 from calibrig.cli.frame import run_command_line
 from calibrig.cli.store_options import parse_time
 from calibrig.errors import InvalidInputError
@@ -209,3 +209,31 @@ def test_share_puts_the_block_beside_the_file_and_a_reader_sees_it(
 
 def test_a_servers_block_needs_a_path() -> None:
     assert run_command_line(["store", "share", "--store", "redis://127.0.0.1:1"]) == 2
+
+
+def test_observations_are_recorded_and_read(shell: Shell, tmp_path: Path) -> None:
+    """Of the store itself, of a running bridge, and of a running loop."""
+    shell("quality", "--record")
+    recorded = shell.json("observe")
+    assert {"hawkes_r_squared", "stale", "contact_age_s"} <= {one["metric"] for one in recorded}
+    found = shell.json("observations", "quality", "BTC", "hawkes_r_squared")
+    assert [one["value"] for one in found] == [0.87, 0.87]
+    assert [one["source"] for one in found] == ["calibrig store quality", "calibrig store observe"]
+    assert "hawkes_r_squared" in shell("observations", "quality", "--since", "1d")
+    assert shell.json("observations", "--until", "2020-01-01") == []
+    with HardwareInTheLoopBridge(status_path=str(tmp_path / "bridge")) as bridge:
+        bridge.initialize()
+        for _ in range(10):
+            bridge.predict(MicrostructureFeatures())
+        shell("observe", "--bridge", str(tmp_path / "bridge"), "--symbol", "BTC")
+        (count,) = shell.json("observations", "latency", "BTC", "device.count")
+        assert count["value"] == 10
+    for words in (
+        ("observe", "--applied", str(tmp_path / "none")),
+        ("observe", "--every-s", "-1"),
+        ("observe", "--keep-days", "0"),
+        ("observations", "bogus"),
+        ("observations", "--limit", "0"),
+    ):
+        shell(*words, code=2)
+    shell("observe", "--bridge", str(tmp_path / "none"), code=3)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calibrig.cli import store_changes, store_sharing
+from calibrig.cli import store_changes, store_observations, store_sharing
 from calibrig.cli.console import JsonOption, print_json, print_lines, print_table
 from calibrig.cli.store_options import (
     DEFAULT_URL,
@@ -213,12 +213,17 @@ def quality(
     max_age_days: Annotated[
         float, typer.Option("--max-age-days", help="Older calibrations are stale.")
     ] = 7.0,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep these figures as observations, too.")
+    ] = False,
     store: StoreOption = DEFAULT_URL,
     json: JsonOption = False,
 ) -> int:
     """Print how good and how old each symbol's calibration is; exit 4 where one is stale or a gate is not met."""
     with open_store(store) as opened:
         found = opened.get_calibration_quality()
+        if record:
+            opened.observe(source="calibrig store quality")
         due = {one.symbol: opened.needs_recalibration(one.symbol, max_age_days * 86_400) for one in found}
     unmet = [one.symbol for one in found if _not_met(one)]
     if json:
@@ -242,3 +247,4 @@ def _quality_row(one: CalibrationQuality, *, due: bool) -> tuple[object, ...]:
 
 store_changes.add_commands(app)
 store_sharing.add_commands(app)
+store_observations.add_commands(app)

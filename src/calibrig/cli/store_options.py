@@ -58,7 +58,13 @@ TrustOption = Annotated[
 
 
 def open_store(
-    url: str, *, create: bool = False, key: str = "", by: str = "", trusted: str = ""
+    url: str,
+    *,
+    create: bool = False,
+    key: str = "",
+    by: str = "",
+    trusted: str = "",
+    observation_days: float = 90.0,
 ) -> ModelStore:
     """Open the store that a command names; a store is made by ``init`` only."""
     from calibrig.store import ModelStore, TrustedKeys, load_signer
@@ -71,7 +77,9 @@ def open_store(
     passphrase = os.environ.get("CALIBRIG_KEY_PASSPHRASE", "").encode() or None
     signer = load_signer(key, name=author(by), passphrase=passphrase) if key else None
     keys = TrustedKeys(trusted) if trusted else None
-    store = ModelStore(url, create=create, signer=signer, trusted_keys=keys)
+    store = ModelStore(
+        url, create=create, signer=signer, trusted_keys=keys, observation_days=observation_days
+    )
     store.initialize()
     return store
 

@@ -12,6 +12,7 @@ from calibrig.store.block import (
 )
 from calibrig.store.difference import FieldChange, diff_parameters
 from calibrig.store.model_store import ModelStore, PostgreSQLModelStore, RedisModelStore
+from calibrig.store.observations import Observation, ObservationBackend, ObservationQuery
 from calibrig.store.quality import CalibrationQuality
 from calibrig.store.ranges import check_typical_ranges
 from calibrig.store.record import Sealed, Signature, VersionRecord
@@ -31,6 +32,9 @@ __all__ = [
     "Heads",
     "HistoryQuery",
     "ModelStore",
+    "Observation",
+    "ObservationBackend",
+    "ObservationQuery",
     "PostgreSQLModelStore",
     "Proposal",
     "RedisModelStore",

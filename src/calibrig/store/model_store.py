@@ -32,6 +32,7 @@ from calibrig.store.approval import (
 from calibrig.store.backend import RoleBackend
 from calibrig.store.defaults import default_parameters
 from calibrig.store.draft import Draft, calibration_time, check_author, check_gates, resolve_parameters
+from calibrig.store.observing import StoreObserving
 from calibrig.store.record import (
     Parameters,
     check_kind,
@@ -45,7 +46,7 @@ from calibrig.store.writer import StoreWriter
 __all__ = ["ModelStore", "PostgreSQLModelStore", "RedisModelStore"]
 
 
-class ModelStore(StoreSharing, StoreWriter):
+class ModelStore(StoreSharing, StoreObserving, StoreWriter):
     """Versioned parameters behind one set of promises, whatever keeps them.
 
     Reading (``get_*``, ``snapshot``) takes no lock and does no I/O: it looks into an immutable view that a watcher
@@ -68,6 +69,8 @@ class ModelStore(StoreSharing, StoreWriter):
         Signs every version that is written; its name must be the author's (or the approver's).
     trusted_keys : TrustedKeys, optional
         Only versions signed with one of these are taken over; ``verify`` checks the whole history against them.
+    observation_days : float, optional
+        Observations (not versions) older than this expire.
 
     Examples
     --------

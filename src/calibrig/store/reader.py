@@ -26,6 +26,7 @@ from calibrig.store.backend import Backend, HistoryQuery
 from calibrig.store.block import StoreBlock
 from calibrig.store.difference import FieldChange, diff_parameters
 from calibrig.store.draft import merge_fields
+from calibrig.store.observations import KEEP_DAYS
 from calibrig.store.portable import write_export
 from calibrig.store.quality import CalibrationQuality, Now, calibration_age_s, calibration_quality
 from calibrig.store.record import (
@@ -44,7 +45,7 @@ from calibrig.store.verification import Anchor, VerifyReport, verify_history
 from calibrig.store.view import Head, NoView, View, merge_heads
 from calibrig.store.watcher import Watcher
 
-__all__ = ["StoreReader"]
+__all__ = ["StoreReader", "Time", "to_ns"]
 
 Time = int | datetime
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,7 +53,8 @@ Callback = Callable[[ParameterVersion], object]
 _LOG = logging.getLogger("calibrig.store")
 
 
-def _to_ns(name: str, value: Time | None) -> int | None:
+def to_ns(name: str, value: Time | None) -> int | None:
+    """Return nanoseconds since 1970 UTC for what a caller gave as a time."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidInputError(f"{name} is {value}, which names no time zone; give UTC")
@@ -81,7 +83,13 @@ class StoreReader:
         create: bool = True,
         signer: Signer | None = None,
         trusted_keys: TrustedKeys | None = None,
+        observation_days: float = KEEP_DAYS,
     ) -> None:
+        if not 0 < observation_days <= 36_500:
+            raise InvalidInputError(
+                f"observation_days is {observation_days!r}; give a number above 0, at most 36,500"
+            )
+        self._observation_days = observation_days
         self._signer = signer
         self._trusted = trusted_keys
         self._url = str(url)
@@ -313,8 +321,8 @@ class StoreReader:
         query = HistoryQuery(
             kind=check_kind(kind) if kind is not None else None,
             symbol=symbol,
-            since=_to_ns("since", since),
-            until=_to_ns("until", until),
+            since=to_ns("since", since),
+            until=to_ns("until", until),
             updated_by=updated_by,
         )
         return [
@@ -338,7 +346,7 @@ class StoreReader:
     def as_of(self, kind: str, symbol: str, time: Time) -> VersionRecord | None:
         """Return the newest version that was written at ``time`` or before, or None."""
         backend, _ = self._open()
-        stored = backend.as_of(check_kind(kind), check_symbol(symbol), _to_ns("time", time))
+        stored = backend.as_of(check_kind(kind), check_symbol(symbol), to_ns("time", time))
         return decode_record(stored.payload) if stored else None
 
     def diff(self, kind: str, symbol: str, before: int, after: int | None = None) -> tuple[FieldChange, ...]:

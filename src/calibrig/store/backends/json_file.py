@@ -29,9 +29,11 @@ from calibrig.store.backends.json_document import (
     write_document,
     written_by_store,
 )
+from calibrig.store.backends.json_observations import ObservationFile
 from calibrig.store.backends.log_file import LogFile, LogLine
 from calibrig.store.backends.rename import exchange
 from calibrig.store.backends.system_errors import translate_os_error
+from calibrig.store.observations import Observation, ObservationQuery
 from calibrig.store.record import Content, Sealed, decode_content
 from calibrig.store.urls import file_path
 
@@ -65,6 +67,7 @@ class JSONFileBackend:
         self._waiting = threading.Lock()
         self._closed = False
         self._log = LogFile(log_path, create=create)
+        self._observations = ObservationFile(self.path.with_name(self.path.name + ".observations"))
         self._entries: dict[Key, Entry] = {}
         self._offset = self._log.start
         self._change = 0
@@ -339,6 +342,21 @@ class JSONFileBackend:
             return entry.stored if entry else None
         found = list(self.history(HistoryQuery(kind=kind, symbol=symbol, until=time_ns)))
         return found[-1] if found else None
+
+    def append_observations(self, observations: Sequence[Observation]) -> None:
+        """Append all or none to ``name.json.observations``."""
+        with self._thread_lock, self._errors():
+            self._observations.append(observations)
+
+    def read_observations(self, query: ObservationQuery) -> Iterator[Observation]:
+        """Yield the newest asked for, by time."""
+        with self._errors():
+            return self._observations.read(query)
+
+    def expire_observations(self, before_ns: int) -> None:
+        """Write the file anew without what is older."""
+        with self._thread_lock, self._errors():
+            self._observations.expire(before_ns)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until another process has committed or the JSON file was replaced."""

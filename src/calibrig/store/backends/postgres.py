@@ -25,7 +25,9 @@ from calibrig.errors import (
     VersionConflictError,
 )
 from calibrig.store.backend import Heads, HistoryQuery, Stored
+from calibrig.store.backends import postgres_observations
 from calibrig.store.backends.postgres_schema import MIGRATIONS
+from calibrig.store.observations import Observation, ObservationQuery
 from calibrig.store.record import Sealed
 from calibrig.store.urls import redact, take_options
 
@@ -210,6 +212,18 @@ class PostgresBackend:
             return
         if present == 0 and not create:
             raise MissingFileError(f"there is no store at {self._shown}; run: calibrig store init")
+        try:
+            self._apply_migrations()
+        except RefusedError as error:
+            if present == 0:
+                raise
+            raise RefusedError(
+                f"{self._shown} has store schema {present} and this calibrig needs {SCHEMA}, but this user may not change "
+                f"it ({error}); open it once as its owner: calibrig store init"
+            ) from None
+
+    def _apply_migrations(self) -> None:
+        """Bring the schema up to date in one transaction: one that is broken off leaves what was there."""
         with self._working(WRITE_TIMEOUT_S) as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", [self._schema])
             present = self._present_schema(connection)
@@ -219,6 +233,8 @@ class PostgresBackend:
                     f"UPDATE {self._schema}.store SET schema_number = %s",
                     [number],
                 )
+            for number in range(present + 1, SCHEMA + 1):
+                connection.execute(f"INSERT INTO {self._schema}.migrations (number) VALUES (%s)", [number])
 
     def _present_schema(self, connection: _Timed | None = None) -> int:
         # Asked of the tables, not by to_regclass: that may answer from a cache older than the lock just taken.
@@ -309,6 +325,21 @@ class PostgresBackend:
             )
         return Stored(rows[0][0].encode(), rows[0][1]) if rows else None
 
+    def append_observations(self, observations: Sequence[Observation]) -> None:
+        """Append all or none, in one function."""
+        with self._working(WRITE_TIMEOUT_S) as connection:
+            connection.execute(postgres_observations.APPEND, postgres_observations.columns_of(observations))
+
+    def read_observations(self, query: ObservationQuery) -> Iterator[Observation]:
+        """Yield the newest asked for, by time."""
+        rows = self._read(postgres_observations.SELECT, postgres_observations.select_values(query))
+        return (Observation(*row) for row in reversed(rows))
+
+    def expire_observations(self, before_ns: int) -> None:
+        """Drop whole weeks that are older, delete the rest."""
+        with self._working(WRITE_TIMEOUT_S) as connection:
+            connection.execute(postgres_observations.EXPIRE, [before_ns])
+
     def end_listeners(self) -> int:
         """End the connections that wait for notifications (for fault campaigns); return how many."""
         rows = self._read(
@@ -327,7 +358,8 @@ class PostgresBackend:
                     connection.execute(f"CREATE ROLE {name} NOLOGIN")
             connection.execute(f"GRANT USAGE ON SCHEMA {self._schema} TO {', '.join(names)}")
             connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {self._schema} TO {', '.join(names)}")
-            connection.execute(f"GRANT EXECUTE ON FUNCTION {self._schema}.append_versions TO {names[0]}")
+            for function in ("append_versions", "append_observations", "expire_observations"):
+                connection.execute(f"GRANT EXECUTE ON FUNCTION {self._schema}.{function} TO {names[0]}")
         return names
 
     def wait(self, timeout_s: float) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from calibrig.store.backends.postgres_observations import OBSERVATION_SCHEMA
+
 __all__ = ["MIGRATIONS"]
 
 _FIRST = """
@@ -93,4 +95,4 @@ END $$;
 REVOKE ALL ON FUNCTION {schema}.append_versions FROM PUBLIC;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+MIGRATIONS: tuple[str, ...] = (_FIRST, OBSERVATION_SCHEMA)

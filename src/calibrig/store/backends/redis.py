@@ -24,6 +24,8 @@ from calibrig.errors import (
     VersionConflictError,
 )
 from calibrig.store.backend import Heads, HistoryQuery, Stored
+from calibrig.store.backends.redis_observations import RedisObservations
+from calibrig.store.observations import Observation, ObservationQuery
 from calibrig.store.record import Content, Sealed, decode_content
 from calibrig.store.urls import redact, take_options
 
@@ -115,6 +117,7 @@ class RedisBackend:
             raise InvalidInputError(f"{self._shown} is no Redis URL: {redact(str(error))}") from None
         self._append_script = self._client.register_script(_APPEND)
         self._heads_script = self._client.register_script(_HEADS)
+        self._observations = RedisObservations(self._client, self._ask, f"{tag}:observations:")
         try:
             self._check_persistence(options.get("allow", ""))
             self._begin(create)
@@ -270,6 +273,18 @@ class RedisBackend:
                     return stored
             end = start
         return None
+
+    def append_observations(self, observations: Sequence[Observation]) -> None:
+        """Append all or none, in one script; the newest 100,000 of a series stay."""
+        self._observations.append(observations)
+
+    def read_observations(self, query: ObservationQuery) -> Iterator[Observation]:
+        """Yield the newest asked for, by time."""
+        return self._observations.read(query)
+
+    def expire_observations(self, before_ns: int) -> None:
+        """Remove what is older."""
+        self._observations.expire(before_ns)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for a message of the channel; a broken subscription is made anew by the next call."""

@@ -20,8 +20,10 @@ from calibrig.errors import (
     VersionConflictError,
 )
 from calibrig.store.backend import Heads, HistoryQuery, Stored
+from calibrig.store.backends import sqlite_observations
 from calibrig.store.backends.inotify import FolderWatch
 from calibrig.store.backends.system_errors import translate_os_error
+from calibrig.store.observations import Observation, ObservationQuery
 from calibrig.store.record import Sealed
 from calibrig.store.urls import file_path
 
@@ -51,6 +53,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TRIGGER versions_are_never_deleted BEFORE DELETE ON versions
             BEGIN SELECT RAISE(ABORT, 'history is immutable'); END""",
     ),
+    sqlite_observations.OBSERVATION_TABLES,
 )
 SCHEMA = len(MIGRATIONS)
 
@@ -163,6 +166,11 @@ class SQLiteBackend:
                         "INSERT INTO store VALUES ('store_id', ?)", (secrets.token_hex(16),)
                     )
                 self._connection.execute(f"PRAGMA user_version = {number}")
+            now_ns = time.time_ns()
+            self._connection.executemany(
+                "INSERT INTO migrations VALUES (?, ?)",
+                [(number, now_ns) for number in range(present + 1, SCHEMA + 1)],
+            )
 
     def _schema(self) -> int:
         present = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
@@ -275,6 +283,21 @@ class SQLiteBackend:
         with self._lock, self._errors():
             row = self._connection.execute(sql + "ORDER BY version_id DESC LIMIT 1", values).fetchone()
         return Stored(*row) if row else None
+
+    def append_observations(self, observations: Sequence[Observation]) -> None:
+        """Append all or none."""
+        with self._lock, self._errors(), self._transaction():
+            sqlite_observations.insert(self._connection, observations)
+
+    def read_observations(self, query: ObservationQuery) -> Iterator[Observation]:
+        """Yield the newest asked for, by time."""
+        with self._lock, self._errors():
+            return sqlite_observations.select(self._connection, query)
+
+    def expire_observations(self, before_ns: int) -> None:
+        """Delete what is older."""
+        with self._lock, self._errors(), self._transaction():
+            sqlite_observations.expire(self._connection, before_ns)
 
     def _commit_counter(self) -> int:
         return int(self._watch_connection.execute("PRAGMA data_version").fetchone()[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -148,14 +148,16 @@ CASES: dict[str, Case] = {
 }
 
 
-def judge(job: tuple[str, int, int]) -> tuple[str, bool, str, str, dict[str, float | None]]:
+def judge(job: tuple[str, int, int]) -> tuple[str, bool, str, str]:
     """Make one data set, fit it, and say whether it got its right name."""
     name, seed, events = job
     (time_ns, side), spans, options = CASES[name].make(seed, events)
     fit = fit_hawkes((time_ns, side), sessions=spans, threads=1, seed=seed, **options)  # type: ignore[arg-type]
     failed = ",".join(gate.name for gate in fit.gates if gate.passed is False)
-    figures = {gate.name: gate.value for gate in fit.gates}
-    return name, CASES[name].right(str(fit.verdict), fit.reason), str(fit.verdict), failed, figures
+    return name, CASES[name].right(str(fit.verdict), fit.reason), str(fit.verdict), failed
+
+
+Judgement = tuple[str, bool, str, str]
 
 
 def run(
@@ -165,13 +167,16 @@ def run(
     *,
     first_seed: int = 0,
     workers: int = 2,
+    judged_by: Callable[[tuple[str, int, int]], Judgement] = judge,
+    cases: Collection[str] = tuple(CASES),
 ) -> dict[str, object]:
     """Return, per case, how many of the runs got the right name, the verdicts and the gates that failed."""
-    jobs = [(name, seed, events) for name in names or CASES for seed in range(first_seed, first_seed + runs)]
+    names = [*names] if names else [*cases]
+    jobs = [(name, seed, events) for name in names for seed in range(first_seed, first_seed + runs)]
     out: dict[str, object] = {}
     with ProcessPoolExecutor(workers) as pool:
-        results = list(pool.map(judge, jobs, chunksize=2))
-    for name in names or CASES:
+        results = list(pool.map(judged_by, jobs, chunksize=2))
+    for name in names:
         mine = [r for r in results if r[0] == name]
         out[name] = {
             "runs": len(mine),
@@ -182,17 +187,23 @@ def run(
     return out
 
 
-def main() -> None:
+def main(
+    says: str | None = __doc__,
+    judged_by: Callable[[tuple[str, int, int]], Judgement] = judge,
+    cases: Collection[str] = tuple(CASES),
+) -> None:
     """Parse arguments, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=says)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--cases", nargs="*", choices=list(CASES))
-    arguments = parser.parse_args()
-    result = run(arguments.runs, arguments.events, arguments.cases, first_seed=arguments.first_seed)
+    parser.add_argument("--cases", nargs="*", choices=list(cases))
+    given = parser.parse_args()
+    result = run(
+        given.runs, given.events, given.cases, first_seed=given.first_seed, judged_by=judged_by, cases=cases
+    )
     for name, row in result.items():
-        print(f"{name:16} {row}")
+        print(f"{name:24} {row}")
     print(json.dumps(result))
 
 

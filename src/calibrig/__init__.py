@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from calibrig.calibration.hawkes_kernels import KernelFit as KernelFit
     from calibrig.calibration.hawkes_kernels import fit_hawkes_kernel as fit_hawkes_kernel
     from calibrig.calibration.hawkes_rolling import fit_hawkes_rolling as fit_hawkes_rolling
+    from calibrig.calibration.hawkes_two_scale import TwoScaleFit as TwoScaleFit
+    from calibrig.calibration.hawkes_two_scale import fit_two_scale_hawkes as fit_two_scale_hawkes
     from calibrig.engine import Engine as Engine
     from calibrig.engine import PreTradeLimits as PreTradeLimits
     from calibrig.engine import Replay as Replay
@@ -53,6 +55,9 @@ if TYPE_CHECKING:
     from calibrig.market import write_market as write_market
     from calibrig.models.hawkes import HawkesEngine as HawkesEngine
     from calibrig.models.hawkes import simulate_hawkes as simulate_hawkes
+    from calibrig.models.hawkes_two_scale_simulation import (
+        simulate_two_scale_hawkes as simulate_two_scale_hawkes,
+    )
     from calibrig.models.quoting import AvellanedaStoikov as AvellanedaStoikov
     from calibrig.parameters import AvellanedaStoikovParameters as AvellanedaStoikovParameters
     from calibrig.parameters import Evidence as Evidence
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
     from calibrig.parameters import ParameterVersion as ParameterVersion
     from calibrig.parameters import RiskParameters as RiskParameters
     from calibrig.parameters import SignalModel as SignalModel
+    from calibrig.parameters import TwoScaleParameters as TwoScaleParameters
     from calibrig.parameters import Verdict as Verdict
     from calibrig.store import CalibrationQuality as CalibrationQuality
     from calibrig.store import ModelStore as ModelStore
@@ -78,6 +84,8 @@ _HOME = {
     "fit_hawkes_kernel": "calibration.hawkes_kernels",
     "KernelFit": "calibration.hawkes_kernels",
     "fit_hawkes_rolling": "calibration.hawkes_rolling",
+    "TwoScaleFit": "calibration.hawkes_two_scale",
+    "fit_two_scale_hawkes": "calibration.hawkes_two_scale",
     "AcceleratorMode": "bridge",
     "AvellanedaStoikov": "models.quoting",
     "AvellanedaStoikovParameters": "parameters",
@@ -111,6 +119,7 @@ _HOME = {
     "SignalModel": "parameters",
     "SimulatedMarket": "market",
     "Trades": "market",
+    "TwoScaleParameters": "parameters",
     "Verdict": "parameters",
     "extract_features": "engine",
     "fit_quoting": "calibration",
@@ -128,6 +137,7 @@ _HOME = {
     "sign_trades": "market",
     "simulate_hawkes": "models.hawkes",
     "simulate_market": "market",
+    "simulate_two_scale_hawkes": "models.hawkes_two_scale_simulation",
     "write_market": "market",
 }
 

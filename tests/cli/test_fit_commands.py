@@ -52,6 +52,16 @@ def test_json_holds_the_fit_and_the_exit_code_the_verdict(
     assert len(list((tmp_path / "plots").glob("*.svg"))) == 1
 
 
+def test_model_is_chosen_by_name(ticks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run_command_line(["fit", "hawkes", str(ticks), "--model", "two-scale", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["fit"]["model"] == "two_scale"
+    assert found["fit"]["evidence"]["verdict"] == "TOO_FEW_EVENTS"
+    assert code == 4
+    assert run_command_line(["fit", "hawkes", str(ticks), "--model", "three-scale"]) == 2
+    assert "two-scale" in capsys.readouterr().err
+
+
 def test_rolling_windows_keep_their_order_and_report_as_they_come() -> None:
     trades = simulate_market(seed=1, sessions=3, session_s=300.0).market.trades
     seen: list[str] = []

@@ -11,13 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.hawkes_drift import compute_goodness_of_fit, evaluate_hawkes
 from calibrig.calibration.hawkes_errors import covariance, field_errors, sandwich
-from calibrig.calibration.hawkes_input import ChildFills, check_counts, read_input
+from calibrig.calibration.hawkes_input import ChildFills, check_counts, check_options, read_input
 from calibrig.calibration.hawkes_judgement import judge_parameters, judge_unseen, weigh_evidence
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_result import FlowCurve, HawkesFit
 from calibrig.calibration.hawkes_search import Optimum, reported_value, search_optimum
 from calibrig.calibration.hawkes_stability import judge_seasonality, judge_stability
-from calibrig.errors import InvalidInputError
 from calibrig.market.ticks import Trades
 from calibrig.models.hawkes_coordinates import from_search
 from calibrig.models.hawkes_events import HawkesEvents
@@ -84,10 +83,7 @@ def fit_hawkes(
     """
     began = time.perf_counter()
     usable_threads(threads)
-    if not 0.0 <= holdout <= 0.5:
-        raise InvalidInputError(f"holdout is {holdout}; give a share in 0 .. 0.5")
-    if not 1 <= profile_bins <= 1_000:
-        raise InvalidInputError(f"profile_bins is {profile_bins}; give 1 (no profile) to 1,000")
+    check_options(holdout, profile_bins)
     data = read_input(trades, sessions, resolution_ns, child_fills, seed)
     events = data.events
     fewest = check_counts(events)

@@ -24,7 +24,16 @@ from calibrig.models.hawkes_nodes import NodeSet, choose_nodes
 from calibrig.models.hawkes_passes import HawkesLikelihood, Kernel, Trace
 from calibrig.parameters import GateResult
 
-__all__ = ["Frozen", "compare_counts", "held_out_figures", "poisson_rates"]
+__all__ = [
+    "Frozen",
+    "compare_counts",
+    "count_r_squared",
+    "follow_frozen",
+    "held_out_figures",
+    "judge_counts",
+    "local_profile",
+    "poisson_rates",
+]
 
 Float64Array = NDArray[np.float64]
 
@@ -61,7 +70,8 @@ def poisson_rates(events: HawkesEvents, profile: Float64Array) -> tuple[float, f
     return buys / total_s, sells / total_s
 
 
-def _trace(likelihood: HawkesLikelihood, u: Float64Array, first: int, *, kernel: Kernel) -> Trace:
+def follow_frozen(likelihood: HawkesLikelihood, u: Float64Array, first: int, *, kernel: Kernel) -> Trace:
+    """Follow frozen parameters over events ``first`` and later; earlier events serve as memory."""
     if kernel == "exponential":
         nodes = NodeSet(start=np.array([math.exp(-u[3])]), depth=1, log_ratio=1.0)
     else:
@@ -84,8 +94,8 @@ def held_out_figures(
     exponential rival.
     """
     events = history.events
-    model = _trace(history, frozen.u, first, kernel="power_law")
-    rival = _trace(history, frozen.exponential, first, kernel="exponential")
+    model = follow_frozen(history, frozen.u, first, kernel="power_law")
+    rival = follow_frozen(history, frozen.exponential, first, kernel="exponential")
     growth = events.profile_growth_s(frozen.profile, first, len(events))
     heights = frozen.profile[events.profile_bins(len(frozen.profile), first)]
     side = model.side
@@ -116,7 +126,7 @@ def held_out_figures(
     return figures, model, rival
 
 
-def _count_r_squared(
+def count_r_squared(
     time_ns: NDArray[np.int64], trace: Trace, start_ns: int, end_ns: int, width_s: int
 ) -> float:
     """R^2 of counts per bin against the compensator's growth in the bin (one step ahead)."""
@@ -146,11 +156,11 @@ def compare_counts(
     end = int(events.time_ns[last - 1])
     seen = trace.between(0, last - first)
     widths = (1, 10)
-    observed = {w: _count_r_squared(events.time_ns[first:last], seen, start, end, w) for w in widths}
+    observed = {w: count_r_squared(events.time_ns[first:last], seen, start, end, w) for w in widths}
     simulated = _simulate_counts(
         events, session, (start, end), frozen, widths=widths, threads=threads, seed=seed
     )
-    return [_judge_counts(w, observed[w], np.array(simulated[w])) for w in widths]
+    return [judge_counts(w, observed[w], np.array(simulated[w])) for w in widths]
 
 
 def _simulate_counts(
@@ -183,14 +193,16 @@ def _simulate_counts(
     if not filled.any():
         return out
     sample = prepare_events(time_ns, side, sessions=spans[filled], resolution_ns=1)
-    trace = _trace(HawkesLikelihood(sample, profile=profile, threads=threads), local, 0, kernel="power_law")
+    trace = follow_frozen(
+        HawkesLikelihood(sample, profile=profile, threads=threads), local, 0, kernel="power_law"
+    )
     for run in range(_COUNT_RUNS):
         first, last = int(begins[run]), int(ends[run])
         if last - first < 10:
             continue
         offset = run * period - warm
         for w in widths:
-            found = _count_r_squared(
+            found = count_r_squared(
                 time_ns[first:last], trace.between(first, last), start + offset, end + offset, w
             )
             out[w].append(found)
@@ -201,18 +213,28 @@ def _local_model(
     frozen: Frozen, span: tuple[int, int], profile_span: NDArray[np.int64]
 ) -> tuple[Float64Array, Float64Array]:
     """Return the frozen model over part of a session: u, and the profile's heights there as a profile of its own."""
+    mean, profile = local_profile(frozen.profile, span, profile_span)
+    local = frozen.u.copy()
+    local[0] += math.log(mean)
+    return local, profile
+
+
+def local_profile(
+    profile: Float64Array, span: tuple[int, int], profile_span: NDArray[np.int64]
+) -> tuple[float, Float64Array]:
+    """Return the mean height of a profile over part of its session, and its shape there as a profile of its own."""
     start, end = span
     p_start, p_end = (int(x) for x in profile_span)
     grid = start + (np.arange(256) + 0.5) * (end - start) / 256
-    bins = np.clip((grid - p_start) / (p_end - p_start) * len(frozen.profile), 0, len(frozen.profile) - 1)
-    heights = frozen.profile[bins.astype(np.intp)]
-    local = frozen.u.copy()
-    local[0] += math.log(float(heights.mean()))
-    profile = heights / heights.mean() if len(frozen.profile) > 1 else np.ones(1)
-    return local, profile / profile.mean()
+    bins = np.clip((grid - p_start) / (p_end - p_start) * len(profile), 0, len(profile) - 1)
+    heights = profile[bins.astype(np.intp)]
+    mean = float(heights.mean())
+    local = heights / mean if len(profile) > 1 else np.ones(1)
+    return mean, local / local.mean()
 
 
-def _judge_counts(width_s: int, observed: float, simulated: Float64Array) -> GateResult:
+def judge_counts(width_s: int, observed: float, simulated: Float64Array) -> GateResult:
+    """Judge an observed count R^2 by the band of simulated ones."""
     name = f"count_r_squared_{width_s}s"
     simulated = simulated[np.isfinite(simulated)]
     if not math.isfinite(observed) or len(simulated) < 8:

@@ -14,7 +14,7 @@ from calibrig.market.child_fills import assess_child_fills, merge_child_fills
 from calibrig.market.ticks import Trades
 from calibrig.models.hawkes_events import HawkesEvents, prepare_events
 
-__all__ = ["ChildFills", "HawkesInput", "check_counts", "read_input"]
+__all__ = ["ChildFills", "HawkesInput", "check_counts", "check_options", "read_input"]
 
 ChildFills = Literal["auto", "id", "stamp", "none"]
 
@@ -70,6 +70,14 @@ def read_input(
             f"{events.tied_share:.1%} of events share a stamp: spread over the clock's step of {events.resolution_ns} ns"
         )
     return HawkesInput(events=events, notes=tuple(notes), symbol=symbol)
+
+
+def check_options(holdout: float, profile_bins: int) -> None:
+    """Refuse shares and bins that no fit can use."""
+    if not 0.0 <= holdout <= 0.5:
+        raise InvalidInputError(f"holdout is {holdout}; give a share in 0 .. 0.5")
+    if not 1 <= profile_bins <= 1_000:
+        raise InvalidInputError(f"profile_bins is {profile_bins}; give 1 (no profile) to 1,000")
 
 
 def check_counts(events: HawkesEvents) -> int:

@@ -26,7 +26,14 @@ from calibrig.models.hawkes_events import HawkesEvents
 from calibrig.models.hawkes_passes import HawkesLikelihood, Trace
 from calibrig.parameters import Evidence, GateResult, HawkesParameters
 
-__all__ = ["draw_flow", "judge_held_out", "judge_parameters", "judge_unseen", "weigh_evidence"]
+__all__ = [
+    "describe_events",
+    "draw_flow",
+    "judge_held_out",
+    "judge_parameters",
+    "judge_unseen",
+    "weigh_evidence",
+]
 
 Float64Array = NDArray[np.float64]
 
@@ -158,18 +165,25 @@ def weigh_evidence(data: HawkesInput, results: tuple[GateResult, ...], fewest: i
     import calibrig
 
     verdict, reason, restrictions = gates.decide(results, fewest)
+    fingerprint, description = describe_events(data)
+    return Evidence(
+        verdict=verdict,
+        reason=reason,
+        gates=results,
+        data_fingerprint=fingerprint,
+        data_description=description,
+        code_version=calibrig.__version__,
+        restrictions=restrictions,
+    )
+
+
+def describe_events(data: HawkesInput) -> tuple[str, str]:
+    """Return the SHA-256 (hex) over the columns fitted, and the data in words."""
     events = data.events
     digest = hashlib.sha256()
     for column in (events.time_ns, events.side, events.sessions):
         digest.update(np.ascontiguousarray(column).data)
     buys, sells = events.count_sides()
     day = str(np.datetime64(int(events.sessions[0, 0]), "ns"))[:10]
-    return Evidence(
-        verdict=verdict,
-        reason=reason,
-        gates=results,
-        data_fingerprint=digest.hexdigest(),
-        data_description=f"{data.symbol}, {len(events.sessions)} session(s) from {day}, {buys} buys, {sells} sells",
-        code_version=calibrig.__version__,
-        restrictions=restrictions,
-    )
+    words = f"{data.symbol}, {len(events.sessions)} session(s) from {day}, {buys} buys, {sells} sells"
+    return digest.hexdigest(), words

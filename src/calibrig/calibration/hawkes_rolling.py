@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from calibrig.calibration.hawkes import HawkesFit, fit_hawkes
+from calibrig.calibration.hawkes_two_scale import TwoScaleFit, fit_two_scale_hawkes
 from calibrig.errors import CalibrigError, InvalidInputError
 from calibrig.market.ticks import Trades
 from calibrig.models.hawkes_passes import usable_threads
 
-__all__ = ["RollingFit", "fit_hawkes_rolling"]
+__all__ = ["HawkesModel", "RollingFit", "fit_hawkes_rolling"]
+
+HawkesModel = Literal["power_law", "two_scale"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class RollingFit:
         Which symbol.
     start_ns, end_ns : int
         First session's start, last session's end.
-    fit : HawkesFit or None
+    fit : HawkesFit, TwoScaleFit or None
         Without the events themselves.
     error : str
         One sentence where the window could not be fitted, else empty.
@@ -38,7 +41,7 @@ class RollingFit:
     symbol: str
     start_ns: int
     end_ns: int
-    fit: HawkesFit | None
+    fit: HawkesFit | TwoScaleFit | None
     error: str = ""
 
     @property
@@ -64,10 +67,13 @@ def _windows(trades: Trades, window: int | None, step: int) -> list[tuple[int, i
     ]
 
 
-def _fit_window(symbol: str, trades: Trades, options: dict[str, Any]) -> RollingFit:
+def _fit_window(symbol: str, trades: Trades, model: HawkesModel, options: dict[str, Any]) -> RollingFit:
     start, end = int(trades.sessions[0, 0]), int(trades.sessions[-1, 1])
+    fit: HawkesFit | TwoScaleFit
     try:
-        fit = fit_hawkes(trades, **options)
+        fit = (
+            fit_hawkes(trades, **options) if model == "power_law" else fit_two_scale_hawkes(trades, **options)
+        )
     except CalibrigError as error:
         return RollingFit(symbol=symbol, start_ns=start, end_ns=end, fit=None, error=str(error))
     light = replace(fit, sample=fit.sample.between(0, 0))
@@ -77,6 +83,7 @@ def _fit_window(symbol: str, trades: Trades, options: dict[str, Any]) -> Rolling
 def fit_hawkes_rolling(
     trades: Mapping[str, Trades],
     *,
+    model: HawkesModel = "power_law",
     window_sessions: int | None = None,
     step_sessions: int = 1,
     executor: Executor | None = None,
@@ -89,6 +96,8 @@ def fit_hawkes_rolling(
     ----------
     trades : mapping of str to Trades
         By symbol.
+    model : {"power_law", "two_scale"}
+        Which process: :func:`fit_hawkes` or :func:`fit_two_scale_hawkes`.
     window_sessions : int, optional
         Sessions per window; default all of them at once.
     step_sessions : int
@@ -98,7 +107,7 @@ def fit_hawkes_rolling(
     on_done : callable, optional
         Called with each :class:`RollingFit` as it comes, in this process.
     **options
-        Of :func:`fit_hawkes`.
+        Of the function that fits.
 
     Returns
     -------
@@ -115,6 +124,8 @@ def fit_hawkes_rolling(
     >>> [(item.symbol, item.first_day == item.last_day) for item in found]
     [('SIM', True), ('SIM', True)]
     """
+    if model not in ("power_law", "two_scale"):
+        raise InvalidInputError(f"model is {model!r}; give 'power_law' or 'two_scale'")
     if window_sessions is not None and window_sessions < 1:
         raise InvalidInputError(f"window_sessions is {window_sessions}; give 1 or more, or None for all")
     if step_sessions < 1:
@@ -132,7 +143,9 @@ def fit_hawkes_rolling(
             )  # a forked child may inherit a lock held by a thread
             executor = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
         options = {"threads": 1, **options}
-        pending = {executor.submit(_fit_window, *job, options): index for index, job in enumerate(jobs)}
+        pending = {
+            executor.submit(_fit_window, *job, model, options): index for index, job in enumerate(jobs)
+        }
         results: dict[int, RollingFit] = {}
         try:
             for future in as_completed(pending):

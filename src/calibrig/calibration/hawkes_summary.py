@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from calibrig.parameters import Evidence, GateResult, Verdict
 
 if TYPE_CHECKING:
     from calibrig.calibration.hawkes_result import HawkesFit
-    from calibrig.parameters import GateResult
 
-__all__ = ["summarise"]
+__all__ = ["summarise", "summarise_table"]
 
 _UNITS = {
     "lambda_base": "1/s",
@@ -24,11 +26,45 @@ _UNITS = {
 }
 
 
+class _Summarised(Protocol):
+    """What a summary needs of a fit."""
+
+    @property
+    def parameters(self) -> Any: ...
+    @property
+    def standard_errors(self) -> Mapping[str, float]: ...
+    @property
+    def log_likelihood(self) -> float: ...
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def fit_s(self) -> float: ...
+    @property
+    def total_s(self) -> float: ...
+    @property
+    def gates(self) -> tuple[GateResult, ...]: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def evidence(self) -> Evidence: ...
+    @property
+    def verdict(self) -> Verdict: ...
+    @property
+    def reason(self) -> str: ...
+
+
 def summarise(fit: HawkesFit) -> str:
     """Return estimates with standard errors and 95 % intervals, gates and verdict, as fixed-width text."""
+    return summarise_table(fit, "Two-sided power-law Hawkes process", _UNITS, fit.sandwich_errors or {})
+
+
+def summarise_table(
+    fit: _Summarised, title: str, units: Mapping[str, str], robust: Mapping[str, float]
+) -> str:
+    """Return the same text for any Hawkes fit; ``units`` names the fields shown, ``robust`` their sandwich errors."""
     width = 78
     lines = [
-        "Two-sided power-law Hawkes process".center(width),
+        title.center(width),
         "=" * width,
         f"Data            {fit.evidence.data_description}",
         f"Log-likelihood  {fit.log_likelihood:.3f}   Newton steps {fit.iterations}   "
@@ -36,8 +72,7 @@ def summarise(fit: HawkesFit) -> str:
         "-" * width,
         f"{'':16}{'estimate':>12}{'std. error':>12}{'sandwich':>11}   {'95 % interval':<22}unit",
     ]
-    robust = fit.sandwich_errors or {}
-    for name, unit in _UNITS.items():
+    for name, unit in units.items():
         value = getattr(fit.parameters, name)
         error = fit.standard_errors.get(name, math.nan)
         interval = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ __all__ = ["app"]
 app = typer.Typer()
 
 GATE_NOT_MET = 4
+_MODELS: dict[str, Literal["power_law", "two_scale"]] = {"power-law": "power_law", "two-scale": "two_scale"}
 
 
 @app.callback()
@@ -37,6 +38,13 @@ def fit_hawkes_command(
         list[str] | None,
         typer.Option("--symbol", help="Which symbol; may be given several times; default all."),
     ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            help="power-law; or two-scale: a fast part and a slow one, for stamps of a millisecond.",
+        ),
+    ] = "power-law",
     window: Annotated[
         int | None, typer.Option("--window", min=1, help="Sessions per fit, rolling; default all at once.")
     ] = None,
@@ -54,11 +62,19 @@ def fit_hawkes_command(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of ties and bootstraps.")] = 0,
     json: JsonOption = False,
 ) -> int:
-    """Fit the two-sided power-law Hawkes process: estimates, standard errors, held-out gates, verdict.
+    """Fit a two-sided Hawkes process: estimates, standard errors, held-out gates, verdict.
 
     Exit code 4 when a fit is neither PASS nor RESTRICTED, or a window could not be fitted.
     """
     from calibrig.calibration.hawkes_rolling import RollingFit, fit_hawkes_rolling
+
+    process = _MODELS.get(model)
+    if process is None:
+        raise typer.BadParameter(f"{model!r} is no model; give {' or '.join(_MODELS)}", param_hint="--model")
+    if plot is not None and process != "power_law":
+        raise typer.BadParameter(
+            "plots are drawn of the power law only; leave --plot out", param_hint="--plot"
+        )
 
     trades = _read_trades(data, symbol)
     total = (
@@ -74,6 +90,7 @@ def fit_hawkes_command(
 
         found = fit_hawkes_rolling(
             trades,
+            model=process,
             window_sessions=window,
             step_sessions=step,
             on_done=tell,

@@ -16,15 +16,16 @@ from calibrig.errors import InvalidInputError, InvalidParametersError, InvalidTi
 from calibrig.models.hawkes_passes import usable_threads
 from calibrig.parameters import HawkesParameters
 
-__all__ = ["HawkesEngine", "simulate_hawkes"]
+__all__ = ["HawkesEngine", "check_sessions", "simulate_hawkes"]
 
 _DAY_NS = 86_400_000_000_000
 _REGULAR_HOURS_NS = 23_400_000_000_000
 
 
-def _session_array(
+def check_sessions(
     sessions: ArrayLike | None, *, default: tuple[int, int] | None = None
 ) -> NDArray[np.int64]:
+    """Return sessions as int64 ns of shape (s, 2), in order; refuse what is none."""
     if sessions is None:
         if default is None:
             raise InvalidInputError("sessions is None; give int64 ns of shape (sessions, 2): start and end")
@@ -221,7 +222,7 @@ def simulate_hawkes(
         raise InvalidInputError(f"method is {method!r}; give 'cluster' or 'thinning'")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
         raise InvalidInputError(f"seed is {seed!r}; give an integer in 0 .. 2^64 - 1")
-    spans = _session_array(sessions, default=(0, _REGULAR_HOURS_NS))
+    spans = check_sessions(sessions, default=(0, _REGULAR_HOURS_NS))
     try:
         return _native.simulate(
             parameters.n_self,

@@ -227,6 +227,25 @@ class HawkesLikelihood:
             side=self.events.side[first:last] if self.sides == 2 else np.ones(last - first, dtype=np.int8),
         )
 
+    def excite(self, row: Float64Array) -> tuple[Trace, float]:
+        """Follow the kernel ``sum of row_k exp(-x_k tau)`` alone: no baseline, ratio 1 on the own side, 0 across.
+
+        Returns its trace and its whole compensator, events. Sums of such traces make up any kernel on these nodes.
+        """
+        masses = row / self.nodes.rates
+        rows = np.zeros((7, len(row)))
+        rows[0], rows[6] = row, masses
+        scalars = np.array([0.0, 0.0, 1.0, 0.0])
+        columns = self._native.trace(rows.reshape(-1), scalars, 0, len(self.events), self.threads)
+        self.passes += 1
+        return Trace(
+            buy=columns[0],
+            sell=columns[1],
+            buy_growth=columns[2],
+            sell_growth=columns[3],
+            side=self.events.side,
+        ), float(masses @ self._seen.sum(axis=0))
+
     def _arguments(self, u: Float64Array, weights: ExponentialSum) -> tuple[Float64Array, Float64Array]:
         rows = np.ascontiguousarray(np.concatenate([weights.rows, weights.masses[:1]]).reshape(-1))
         mu, n_self, n_cross = np.exp(u[:3])

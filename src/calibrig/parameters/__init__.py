@@ -2,6 +2,7 @@
 
 from calibrig.parameters.features import FEATURE_NAMES, MicrostructureFeatures
 from calibrig.parameters.hawkes import HawkesParameters
+from calibrig.parameters.hawkes_two_scale import TwoScaleParameters
 from calibrig.parameters.instrument import (
     SECONDS_PER_YEAR_24_7,
     SECONDS_PER_YEAR_US_EQUITIES,
@@ -31,5 +32,6 @@ __all__ = [
     "RiskParameters",
     "SignalModel",
     "TreeEnsemble",
+    "TwoScaleParameters",
     "Verdict",
 ]

@@ -55,3 +55,13 @@ def check_text(owner: str, field: str, value: Any, *, max_length: int = 10_000, 
         )
     if not empty and not value.strip():
         raise InvalidParametersError(f"{owner}.{field} is empty; say something a reader can use")
+
+
+def check_profile(owner: str, profile: tuple[float, ...]) -> None:
+    """Refuse a time-of-day profile that is empty, negative somewhere, or whose mean is not 1."""
+    if not profile:
+        check_number(owner, "profile", "empty")
+    for index, value in enumerate(profile):
+        check_number(owner, f"profile[{index}]", value, at_least=0.0)
+    mean = sum(profile) / len(profile)
+    check_number(owner, "mean(profile)", mean, above=1.0 - 1e-6, below=1.0 + 1e-6)

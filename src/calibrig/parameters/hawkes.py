@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from calibrig.parameters._checks import check_integer, check_number
+from calibrig.parameters._checks import check_integer, check_number, check_profile
 from calibrig.parameters.version import ParameterVersion
 
 __all__ = ["HawkesParameters"]
@@ -63,12 +63,7 @@ class HawkesParameters(msgspec.Struct, frozen=True, kw_only=True):
         check_number(owner, "gamma", self.gamma, above=1.0)
         check_number(owner, "lambda_base", self.lambda_base, above=0.0)
         check_number(owner, "asymmetry", self.asymmetry, at_least=-10.0, at_most=10.0)
-        if not self.profile:
-            check_number(owner, "profile", "empty")
-        for index, value in enumerate(self.profile):
-            check_number(owner, f"profile[{index}]", value, at_least=0.0)
-        mean = sum(self.profile) / len(self.profile)
-        check_number(owner, "mean(profile)", mean, above=1.0 - 1e-6, below=1.0 + 1e-6)
+        check_profile(owner, self.profile)
         if self.calibration_r_squared is not None:
             check_number(owner, "calibration_r_squared", self.calibration_r_squared, at_most=1.0)
         if self.calibration_samples is not None:

@@ -156,7 +156,7 @@ def quantile_skill(model: Float64Array, poisson: Float64Array) -> float | None:
     same = theory if len(poisson) == len(model) else _plotting_quantiles(len(poisson))
     model_error, _ = _quantile_error(model, theory)
     poisson_error, poisson_spread = _quantile_error(poisson, same)
-    if 1.0 - poisson_error / poisson_spread > NOTHING_TO_EXPLAIN:
+    if poisson_error < (1.0 - NOTHING_TO_EXPLAIN) * poisson_spread:
         return None
     return round(1.0 - model_error / poisson_error, 12)
 
@@ -277,7 +277,8 @@ def decide(gates: tuple[GateResult, ...], fewest_side: int) -> tuple[Verdict, st
         reason = f"TOO_FEW_EVENTS: {fewest_side} events on one side; the gates need {FEWEST_EVENTS}"
         return Verdict.TOO_FEW_EVENTS, reason, ()
     if "held_out" in failed:
-        return Verdict.FAIL, "held_out: no events were held out, so nothing was judged", ()
+        detail = next(gate.detail for gate in gates if gate.name == "held_out")
+        return Verdict.FAIL, f"held_out: {detail}", ()
     if "gain_over_poisson" in failed:
         reason = "NO_SELF_EXCITATION: held-out events are explained as well by a seasonal Poisson process"
         return Verdict.NO_SELF_EXCITATION, reason, ()

@@ -12,7 +12,7 @@ from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.hawkes_drift import compute_goodness_of_fit, evaluate_hawkes
 from calibrig.calibration.hawkes_errors import covariance, field_errors, sandwich
 from calibrig.calibration.hawkes_input import ChildFills, check_counts, check_options, read_input
-from calibrig.calibration.hawkes_judgement import judge_parameters, judge_unseen, weigh_evidence
+from calibrig.calibration.hawkes_judgement import judge_parameters, judge_unseen, split_unseen, weigh_evidence
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_result import FlowCurve, HawkesFit
 from calibrig.calibration.hawkes_search import Optimum, reported_value, search_optimum
@@ -96,18 +96,15 @@ def fit_hawkes(
 
     results: list[GateResult] = []
     held, curve, training = None, None, None
-    first = int((1.0 - holdout) * len(events))
-    if fewest >= gates.FEWEST_EVENTS and holdout > 0.0:
-        first = int(np.searchsorted(events.time_ns, events.time_ns[first]))
-        held, curve, training, judged = judge_unseen(
-            likelihood, first, optimum, profile_bins=profile_bins, threads=threads, seed=seed
-        )
-        results += judged
-    elif holdout == 0.0:
-        detail = "holdout is 0: estimates only, nothing was judged; give a share to hold out"
-        results.append(
-            GateResult(name="held_out", value=0.0, limit="> 0 events", passed=False, detail=detail)
-        )
+    if fewest >= gates.FEWEST_EVENTS or holdout == 0.0:
+        first, refused = split_unseen(events, holdout)
+        if refused is not None:
+            results.append(refused)
+        else:
+            held, curve, training, judged = judge_unseen(
+                likelihood, first, optimum, profile_bins=profile_bins, threads=threads, seed=seed
+            )
+            results += judged
     results += judge_parameters(optimum, events)
     results.append(_seasonality(events, optimum, profile, profile_bins, threads))
     if fewest >= gates.FEWEST_EVENTS:

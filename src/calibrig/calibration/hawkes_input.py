@@ -38,12 +38,12 @@ def read_input(
     seed: int,
 ) -> HawkesInput:
     """Merge child fills, leave empty sessions out, check and spread ties; every step is noted."""
+    if child_fills not in ("auto", "id", "stamp", "none"):
+        raise InvalidInputError(f"child_fills is {child_fills!r}; give 'auto', 'id', 'stamp' or 'none'")
     notes: list[str] = []
     symbol = "events"
     if isinstance(trades, Trades):
         symbol = trades.instrument.symbol
-        if child_fills not in ("auto", "id", "stamp", "none"):
-            raise InvalidInputError(f"child_fills is {child_fills!r}; give 'auto', 'id', 'stamp' or 'none'")
         rule = assess_child_fills(trades).rule if child_fills == "auto" and len(trades) else child_fills
         orders = merge_child_fills(trades, rule=rule) if len(trades) else trades
         if rule != "none":
@@ -76,13 +76,20 @@ def check_options(holdout: float, profile_bins: int) -> None:
     """Refuse shares and bins that no fit can use."""
     if not 0.0 <= holdout <= 0.5:
         raise InvalidInputError(f"holdout is {holdout}; give a share in 0 .. 0.5")
-    if not 1 <= profile_bins <= 1_000:
-        raise InvalidInputError(f"profile_bins is {profile_bins}; give 1 (no profile) to 1,000")
+    if not isinstance(profile_bins, (int, np.integer)) or not 1 <= profile_bins <= 1_000:
+        raise InvalidInputError(
+            f"profile_bins is {profile_bins!r}; give a whole number, 1 (no profile) to 1,000"
+        )
 
 
 def check_counts(events: HawkesEvents) -> int:
     """Return the events of the rarer side; refuse what cannot be fitted."""
     buys, sells = events.count_sides()
+    if len(events) >= 4 * FEWEST_TO_FIT and min(buys, sells) == 0:
+        raise InvalidTicksError(
+            f"all {len(events)} events are {'buys' if buys else 'sells'}; a two-sided fit needs both sides: look at the "
+            "side column, or sign the trades anew (sign_trades)"
+        )
     if min(buys, sells) < FEWEST_TO_FIT:
         raise InvalidTicksError(
             f"{buys} buys and {sells} sells; a two-sided fit needs at least {FEWEST_TO_FIT} of each "

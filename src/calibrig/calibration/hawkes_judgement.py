@@ -16,7 +16,7 @@ from calibrig.calibration.hawkes_held_out import (
     held_out_figures,
     poisson_rates,
 )
-from calibrig.calibration.hawkes_input import HawkesInput
+from calibrig.calibration.hawkes_input import FEWEST_TO_FIT, HawkesInput
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_result import FlowCurve
 from calibrig.calibration.hawkes_search import Optimum, search_optimum
@@ -32,12 +32,41 @@ __all__ = [
     "judge_held_out",
     "judge_parameters",
     "judge_unseen",
+    "split_unseen",
     "weigh_evidence",
 ]
 
 Float64Array = NDArray[np.float64]
 
 _CURVE_BINS = 300
+_FEWEST_UNSEEN = 50  # of a side: the autocorrelation asks for lags up to 20
+
+
+def split_unseen(events: HawkesEvents, holdout: float) -> tuple[int, GateResult | None]:
+    """Return the first event held out (equal stamps stay together), or the gate that says why none can be."""
+    if holdout == 0.0:
+        detail = "holdout is 0: estimates only, nothing was judged; give a share to hold out"
+        return len(events), _refuse(0, detail)
+    first = int((1.0 - holdout) * len(events))
+    first = int(np.searchsorted(events.time_ns, events.time_ns[first]))
+    for part, side, fewest in (
+        ("training", events.side[:first], FEWEST_TO_FIT),
+        ("held-out", events.side[first:], _FEWEST_UNSEEN),
+    ):
+        buys = int(np.count_nonzero(side > 0))
+        if min(buys, len(side) - buys) < fewest:
+            detail = (
+                f"the {part} part has {buys} buys and {len(side) - buys} sells, it needs {fewest} of each: "
+                "give more events or another holdout"
+            )
+            return first, _refuse(len(events) - first, detail)
+    return first, None
+
+
+def _refuse(held_out: int, detail: str) -> GateResult:
+    return GateResult(
+        name="held_out", value=float(held_out), limit="both sides on both parts", passed=False, detail=detail
+    )
 
 
 def judge_unseen(
@@ -143,7 +172,7 @@ def judge_parameters(optimum: Optimum, events: HawkesEvents) -> list[GateResult]
 def draw_flow(events: HawkesEvents, first: int, trace: Trace) -> FlowCurve:
     """Bins of the last session that the held-out events reach."""
     begin = max(int(events.sessions[-1, 0]), int(events.time_ns[first]))
-    end = int(events.time_ns[-1]) + 1
+    end = max(int(events.time_ns[-1]) + 1, begin + _CURVE_BINS)
     edges = np.linspace(begin, end, _CURVE_BINS + 1).astype(np.int64)
     width_s = float(edges[1] - edges[0]) * 1e-9
     times = events.time_ns[first:]

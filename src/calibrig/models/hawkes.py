@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibrig._native import hawkes as _native  # noqa: TID251
 from calibrig.errors import InvalidInputError, InvalidParametersError, InvalidTicksError
+from calibrig.models.hawkes_events import check_seed
 from calibrig.models.hawkes_passes import usable_threads
 from calibrig.parameters import HawkesParameters
 
@@ -220,8 +221,7 @@ def simulate_hawkes(
         )
     if method not in ("cluster", "thinning"):
         raise InvalidInputError(f"method is {method!r}; give 'cluster' or 'thinning'")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-        raise InvalidInputError(f"seed is {seed!r}; give an integer in 0 .. 2^64 - 1")
+    check_seed(seed)
     spans = check_sessions(sessions, default=(0, _REGULAR_HOURS_NS))
     try:
         return _native.simulate(

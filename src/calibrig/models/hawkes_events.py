@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibrig.errors import InvalidTicksError
+from calibrig.errors import InvalidInputError, InvalidTicksError
 
 __all__ = ["HawkesEvents", "prepare_events"]
 
 Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
 
+_TIES_AT_A_TIME = 100_000
 _YEAR_2200_NS = 7_258_118_400_000_000_000
 
 
@@ -206,9 +207,13 @@ def prepare_events(
         raise InvalidTicksError(f"side has {len(sides)} rows, time_ns has {len(times)}; give equal lengths")
     spans = _checked_sessions(times, sessions)
     _check_inside(times, spans)
-    step = _clock_step(times) if resolution_ns is None else int(resolution_ns)
-    if step < 1:
-        raise InvalidTicksError(f"resolution_ns is {step}; give the clock's step, 1 ns or more")
+    step = _clock_step(times) if resolution_ns is None else resolution_ns
+    if isinstance(step, bool) or not isinstance(step, (int, np.integer)) or step < 1:
+        raise InvalidTicksError(
+            f"resolution_ns is {step!r}; give the clock's step, a whole number of ns, 1 or more"
+        )
+    step = int(step)
+    check_seed(seed)
     offset, tied = _spread_ties(times, step, seed)
     return HawkesEvents(
         time_ns=times,
@@ -219,6 +224,12 @@ def prepare_events(
         resolution_ns=step,
         tied_share=tied,
     )
+
+
+def check_seed(seed: object) -> None:
+    """Refuse what is not an integer in 0 .. 2^64 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise InvalidInputError(f"seed is {seed!r}; give an integer in 0 .. 2^64 - 1")
 
 
 def _checked_times(time_ns: ArrayLike) -> Int64Array:
@@ -236,9 +247,16 @@ def _checked_times(time_ns: ArrayLike) -> Int64Array:
             "nanoseconds (round(seconds * 1e9)): floats of epoch seconds resolve 238 ns only"
         )
     if given.dtype.kind == "M":
+        missing = np.flatnonzero(np.isnat(given))
+        if len(missing):
+            raise InvalidTicksError(f"time_ns is NaT at row {missing[0]}; drop or repair such rows")
         given = given.astype("datetime64[ns]").view(np.int64)
     if given.dtype.kind not in "iu":
         raise InvalidTicksError(f"time_ns has dtype {given.dtype}; give int64 nanoseconds")
+    if given.dtype.kind == "u" and int(given.max()) > _YEAR_2200_NS:  # would wrap to a negative number
+        raise InvalidTicksError(
+            f"time_ns is {given.max()}, beyond the year 2200; give nanoseconds since 1970 UTC"
+        )
     times = np.ascontiguousarray(given, dtype=np.int64)
     if times[0] < 0:
         raise InvalidTicksError(f"time_ns is {times[0]} at row 0; give nanoseconds at or above 0")
@@ -250,7 +268,7 @@ def _checked_times(time_ns: ArrayLike) -> Int64Array:
     if len(back):
         row = int(back[0]) + 1
         raise InvalidTicksError(
-            f"time_ns goes back by {times[row - 1] - times[row]} ns at row {row}; sort by time first"
+            f"time_ns goes back by {int(times[row - 1]) - int(times[row])} ns at row {row}; sort by time first"
         )
     if len(times) > 1 and times[0] == times[-1]:
         raise InvalidTicksError(
@@ -306,6 +324,11 @@ def _check_inside(times: Int64Array, spans: Int64Array) -> None:
     edges = np.searchsorted(times, spans)
     counts = edges[:, 1] - edges[:, 0]
     if counts.sum() != len(times):
+        if int(spans[-1, 1]) * 1_000 < int(times[0]):
+            raise InvalidTicksError(
+                f"sessions end at {spans[-1, 1]}, time_ns begins at {times[0]}: the sessions look like seconds or "
+                "milliseconds; multiply to nanoseconds"
+            )
         ends = np.concatenate([[0], edges[:, 1]])
         starts = np.concatenate([edges[:, 0], [len(times)]])
         row = int(ends[np.argmax(starts > ends)])
@@ -337,7 +360,15 @@ def _spread_ties(times: Int64Array, step_ns: int, seed: int) -> tuple[Float64Arr
     rows = np.flatnonzero(tied)
     group = np.cumsum(np.concatenate([[True], ~same]))[rows]
     draw = np.random.default_rng(seed).random(len(rows))
-    order = np.lexsort((draw, group))
     offset = np.zeros(len(times))
-    offset[rows] = draw[order] * step_ns
+    begin = 0
+    while begin < len(
+        rows
+    ):  # sort group + draw: by parts, so that the group leaves 36 bits and more to the draw
+        end = min(begin + _TIES_AT_A_TIME, len(rows))
+        end = int(np.searchsorted(group, group[end - 1], side="right"))
+        part = np.cumsum(np.diff(group[begin:end], prepend=group[begin]) > 0).astype(np.float64)
+        inside = np.clip(np.sort(part + draw[begin:end]) - part, 0.0, 1.0 - 2.0**-40)
+        offset[rows[begin:end]] = inside * step_ns
+        begin = end
     return offset, len(rows) / len(times)

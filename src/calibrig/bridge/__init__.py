@@ -1,5 +1,7 @@
 """The hardware-in-the-loop bridge: inference in software or on a card, with health and latency statistics."""
 
+from calibrig.bridge.alert_targets import AlertTarget, ExecTarget, WebhookTarget, open_alert_target
+from calibrig.bridge.alerts import Alert, AlertCounts, AlertOutbox
 from calibrig.bridge.device import CARD_ABI_VERSION, CARD_IDENTITY_WORD, Device, DeviceIdentity
 from calibrig.bridge.devices import open_device
 from calibrig.bridge.hardware_bridge import Answer, FeatureBuffer, HardwareInTheLoopBridge, LatencyHistogram
@@ -21,10 +23,15 @@ __all__ = [
     "CARD_IDENTITY_WORD",
     "HEALTH_TABLE",
     "AcceleratorMode",
+    "Alert",
+    "AlertCounts",
+    "AlertOutbox",
+    "AlertTarget",
     "Answer",
     "BridgeSnapshot",
     "Device",
     "DeviceIdentity",
+    "ExecTarget",
     "Fault",
     "FeatureBuffer",
     "HardwareInTheLoopBridge",
@@ -35,6 +42,8 @@ __all__ = [
     "Source",
     "StatusChange",
     "StatusWatcher",
+    "WebhookTarget",
+    "open_alert_target",
     "open_device",
     "read_bridge_status",
 ]

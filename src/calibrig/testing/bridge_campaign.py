@@ -15,6 +15,7 @@ from calibrig.bridge import AcceleratorMode, HardwareInTheLoopBridge, HardwareSt
 from calibrig.bridge.devices.shared_memory import SharedMemoryDevice, SoftwareCard
 from calibrig.bridge.soak import SoakInputs, SoakReport, make_soak_inputs, measure_stall_ns, soak
 from calibrig.models.signal import reference_model
+from calibrig.testing.alert_campaign import tell_through_faults
 from calibrig.testing.devices import Misbehaviour, ScriptedDevice
 
 __all__ = ["BridgeProof", "FaultRow", "prove_bridge"]
@@ -23,6 +24,7 @@ DEADLINE_NS = 2_000
 _SLACK_NS = 8_000  # software answer, checks and the clock, on a machine that does other things too
 _RATE = 0.04  # just under the 5 % at which the bridge leaves a device
 _VERIFY = 16
+_ALERT_LIMIT_NS = 1_000_000_000
 
 TRANSPORT_FAULTS = tuple(
     kind
@@ -165,6 +167,7 @@ def prove_bridge(
         lambda: _flapping_row(min(3.0, 0.002 * n_deaths + 0.3), inputs),
         lambda: _killing_row(n_deaths, inputs, seed),
         lambda: _swapping_row(share, inputs, seed),
+        lambda: _alert_row(max(min(n_deaths // 4, 250), 1), seed),
     ]
     rows = []
     for make_row in plan:
@@ -345,6 +348,24 @@ def _swapping_row(target: int, inputs: SoakInputs, seed: int) -> FaultRow:
     limit = f"wrong, unanswered, lost and doubled 0 during {swaps} swaps"
     return tally.to_row(
         "swaps_under_faults", sum(_misdeeds(device) for device in devices), limit, more=swaps > 0
+    )
+
+
+def _alert_row(removals: int, seed: int) -> FaultRow:
+    """Each change of status is told to a webhook that fails half the time."""
+    tally = tell_through_faults(seed=seed, removals=removals)
+    late = sum(leaving_ns > _ALERT_LIMIT_NS for leaving_ns in tally.leaving_ns)
+    return FaultRow(
+        kind="alerts_to_a_failing_webhook",
+        injected=tally.failed_answers,
+        calls=tally.changes,
+        wrong=tally.wrong,
+        unanswered=tally.missing,
+        sequence_errors=0,
+        longest_ns=max(tally.leaving_ns),
+        late_share=late / tally.changes,
+        limit="every change of status arrives (unanswered 0), and leaves the process within 1 s",
+        passed=tally.wrong == tally.missing == late == 0,
     )
 
 

@@ -38,7 +38,7 @@ inline bool has_invariant_tsc() noexcept {
 
 class Clock {
    public:
-    // Calibrated once per process, in about 5 ms. CALIBRIG_CLOCK=steady forces the fallback.
+    // Calibrated once per process, in about 7 ms. CALIBRIG_CLOCK=steady forces the fallback.
     static const Clock& get() noexcept {
         static const Clock clock;
         return clock;
@@ -112,7 +112,7 @@ class Clock {
     // beside the first reading. So a chain of multiplications, about as long as a prediction, is timed both ways: with
     // a pair around each, and many between two readings. The least of several rounds, which nothing has interrupted.
     std::uint64_t measure_overhead() const noexcept {
-        constexpr int rounds = 25, repeats = 200;
+        constexpr int rounds = 75, repeats = 200;
         std::array<std::uint64_t, rounds> paired{}, alone{};
         std::uint64_t value = 3;
         for (int round = 0; round < rounds; ++round) {

@@ -21,6 +21,12 @@ namespace {
     throw nb::python_error();
 }
 [[noreturn]] void refuse_features(nb::handle features) { raise_from("refuse_features", features); }
+// Names the features that are not finite.
+[[noreturn]] void refuse_values(const double* features) {
+    nb::list values;
+    for (int i = 0; i < n_features; ++i) values.append(features[i]);
+    raise_from("refuse_values", values);
+}
 void raise_fault(Fault fault) {
     if (fault != Fault::none) raise_from("make_error", nb::int_(static_cast<int>(fault)));
 }
@@ -31,7 +37,7 @@ bool read_buffer(nb::handle features, double* out) {
         PyErr_Clear();
         return false;
     }
-    const bool good = view.len == n_features * sizeof(double) && view.format != nullptr &&
+    const bool good = view.ndim == 1 && view.len == n_features * sizeof(double) && view.format != nullptr &&
                       view.format[0] == 'd' && view.format[1] == '\0';
     if (good) std::memcpy(out, view.buf, n_features * sizeof(double));
     PyBuffer_Release(&view);
@@ -67,8 +73,12 @@ PyObject* predict(PyObject* self, PyObject* features) noexcept {
     try {
         if (!nb::inst_ready(self)) [[unlikely]] raise_fault(Fault::uninitialized);  // a subclass without super().__init__
         double local[n_features];
-        const Answer answer = nb::inst_ptr<PyBridge>(self)->native().predict(read_features(features, local), Hold::spin);
-        if (!answer.ok()) [[unlikely]] raise_fault(answer.fault);
+        const double* values = read_features(features, local);
+        const Answer answer = nb::inst_ptr<PyBridge>(self)->native().predict(values, Hold::spin);
+        if (!answer.ok()) [[unlikely]] {
+            if (answer.fault == Fault::bad_features) refuse_values(values);
+            raise_fault(answer.fault);
+        }
         return PyFloat_FromDouble(answer.signal);
     } catch (nb::python_error& error) {
         error.restore();

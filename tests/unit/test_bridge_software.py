@@ -15,6 +15,7 @@ import pytest
 from calibrig import AcceleratorMode, HardwareInTheLoopBridge, HardwareStatus, MicrostructureFeatures
 from calibrig.bridge import (
     BridgeSnapshot,
+    Fault,
     FeatureBuffer,
     LatencyHistogram,
     Source,
@@ -46,6 +47,8 @@ def test_predicts_what_the_twin_predicts_from_every_kind_of_features() -> None:
         np.zeros(15),
         np.zeros(16, np.float32),
         np.zeros((16, 2))[:, 0],
+        np.zeros((2, 8)),
+        np.zeros((1, 16)),
         [0.0] * 17,
         ["a"] * 16,
         3,
@@ -64,10 +67,29 @@ def test_refuses_features_it_cannot_read(features: object) -> None:
 def test_refuses_features_that_are_not_finite(bad: float) -> None:
     with HardwareInTheLoopBridge(stub_latency_ns=0) as bridge:
         bridge.initialize()
-        with pytest.raises(InvalidInputError, match="NaN or infinite"):
+        with pytest.raises(InvalidInputError, match=f"^quote_age_s is {bad}; features must be finite"):
             bridge.predict([0.0] * 15 + [bad])
         assert bridge.get_counts()["fault_bad_features"] == 1
+        assert bridge.answer([0.0] * 15 + [bad]).fault is Fault.BAD_FEATURES
         assert bridge.get_status() is HardwareStatus.READY
+
+
+def test_names_the_modes_there_are() -> None:
+    with pytest.raises(
+        InvalidInputError, match="mode is 'GPU'; give one of SOFTWARE_STUB, HARDWARE_FPGA, HYBRID_FA"
+    ):
+        HardwareInTheLoopBridge("GPU")  # type: ignore[arg-type]
+    with HardwareInTheLoopBridge() as bridge, pytest.raises(InvalidInputError, match="mode is 'GPU'"):
+        bridge.set_mode("GPU")  # type: ignore[arg-type]
+
+
+def test_a_subclass_that_forgets_its_base_is_refused() -> None:
+    class Forgetful(HardwareInTheLoopBridge):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(BridgeStateError, match="initialize"):
+        Forgetful().predict(FEATURES)
 
 
 def test_predicts_only_between_initialize_and_close() -> None:

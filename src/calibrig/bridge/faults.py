@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from calibrig.bridge.health import FAULTS, Fault
@@ -15,7 +17,7 @@ from calibrig.errors import (
 )
 from calibrig.parameters import FEATURE_NAMES
 
-__all__ = ["make_error", "refuse_features"]
+__all__ = ["make_error", "refuse_features", "refuse_values"]
 
 _FAULTY = "no number was invented; use HYBRID_FALLBACK to have software answer in the same call"
 _SENTENCES: dict[Fault, tuple[type[Exception], str]] = {
@@ -72,4 +74,17 @@ def refuse_features(features: Any) -> Exception:
     return InvalidInputError(
         f"features are {what}; give {n} numbers in the order of FEATURE_NAMES: MicrostructureFeatures, a "
         f"FeatureBuffer, a sequence of floats, or a contiguous float64 array of shape ({n},)"
+        + ("" if dtype is None else ", as np.ascontiguousarray(row, dtype=np.float64)")
+    )
+
+
+def refuse_values(features: Sequence[float]) -> Exception:
+    """Return the error for features of which some are NaN or infinite, with their names."""
+    bad = [
+        f"{name} is {value}"
+        for name, value in zip(FEATURE_NAMES, features, strict=True)
+        if not math.isfinite(value)
+    ]
+    return InvalidInputError(
+        f"{', '.join(bad)}; features must be finite: see MicrostructureFeatures for what missing data is"
     )

@@ -131,7 +131,7 @@ class HardwareInTheLoopBridge(_core.Bridge):
             _check_option(name, value, least)
         try:
             super().__init__(
-                MODES.index(AcceleratorMode(mode)),
+                MODES.index(_check_mode(mode)),
                 self._model,
                 device,
                 stub_latency_ns,
@@ -151,7 +151,7 @@ class HardwareInTheLoopBridge(_core.Bridge):
             raise InvalidInputError(f"status_path {status_path} cannot be made: {error.strerror}") from error
         # Closes when this object is forgotten or the interpreter ends: a prober must not outlive it.
         self._finalizer = weakref.finalize(self, self._keeper().close)
-        _require_device(AcceleratorMode(mode), device)
+        _require_device(_check_mode(mode), device)
 
     @property
     def native(self) -> _core.Bridge:
@@ -268,7 +268,7 @@ class HardwareInTheLoopBridge(_core.Bridge):
         DeviceError
             HARDWARE_FPGA only: the device fails its check; the mode in use stays.
         """
-        mode = AcceleratorMode(mode)
+        mode = _check_mode(mode)
         _require_device(mode, self._device)
         if self._device is not None and mode is not AcceleratorMode.SOFTWARE_STUB:
             _open(self._device, required=mode is AcceleratorMode.HARDWARE_FPGA)
@@ -328,6 +328,13 @@ class HardwareInTheLoopBridge(_core.Bridge):
 
 _CLOSED = STATUSES.index(HardwareStatus.CLOSED)
 _UNINITIALIZED = STATUSES.index(HardwareStatus.UNINITIALIZED)
+
+
+def _check_mode(mode: AcceleratorMode) -> AcceleratorMode:
+    try:
+        return AcceleratorMode(mode)
+    except ValueError as error:
+        raise InvalidInputError(f"mode is {mode!r}; give one of {', '.join(MODES)}") from error
 
 
 def _require_device(mode: AcceleratorMode, device: Device | None) -> None:

@@ -288,14 +288,14 @@ private:
     }
 
     // The first reason not to trade, in the order of the enumeration.
-    [[nodiscard]] Reason judge(std::int64_t t_ns) const noexcept {
+    [[nodiscard]] Reason judge(std::int64_t t_ns) noexcept {
         if (killed_.load(std::memory_order_acquire)) return Reason::killed;
         if (latched_ != Reason::none) return latched_;
         if (now_ == nullptr) return Reason::missing_parameters;
         if (now_->refusal != Reason::none) return now_->refusal;
         if (t_ns >= now_->expires_ns) return Reason::stale_parameters;
         const StoreBlockView* followed = followed_.load(std::memory_order_acquire);
-        if (followed != nullptr && followed->stale(monotonic_ns())) return Reason::stale_parameters;
+        if (followed != nullptr && stale_check_(*followed)) return Reason::stale_parameters;
         if (t_ns >= end_ns_) return Reason::session_closed;
         if (!features_.valid()) return features_.mid() == 0.0 ? Reason::no_book : Reason::crossed_book;
         if (t_ns - last_quote_ns_ > limits_.quote_age_ns) return Reason::frozen_book;
@@ -404,6 +404,7 @@ private:
     std::atomic<ParameterBlock*> pending_{nullptr};
     std::atomic<const StoreBlockView*> followed_{nullptr};
     ApplyMemory* applied_ = nullptr;
+    StaleCheck stale_check_;
     std::atomic<bool> killed_{false};
     std::atomic<std::int64_t> event_{-1};
     ParameterBlock* now_ = nullptr;

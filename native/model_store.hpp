@@ -303,8 +303,8 @@ class LiveParameters {
     }
     // Ask at each cycle, too: true means no new orders. Looks for a new block where the writer has been restarted.
     bool stale() noexcept {
+        if (began_ && !withdrawn_ && slot_ >= 0 && !check_(view_)) [[likely]] return false;
         const std::int64_t now = monotonic_ns();
-        if (began_ && !withdrawn_ && slot_ >= 0 && !view_.stale(now)) [[likely]] return false;
         if (now - looked_ns_ > 100'000'000) {
             looked_ns_ = now;
             reattach();
@@ -341,6 +341,7 @@ class LiveParameters {
     std::string store_id_;
     ApplyMemory applied_;
     SetCopy now_, next_;
+    StaleCheck check_;
     std::uint64_t taken_ = 0;
     std::int64_t looked_ns_ = 0;
     int slot_ = -1;

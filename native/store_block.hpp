@@ -296,8 +296,10 @@ class StoreBlockView {
     }
     // Fails closed: no contact for too long, damage, a writer that ended or died. `now_ns` is monotonic.
     [[nodiscard]] bool stale(std::int64_t now_ns) const noexcept {
-        return header().flags.load(std::memory_order_relaxed) != 0 || contact_age_ns(now_ns) > stale_after_ns_;
+        return flagged() || contact_age_ns(now_ns) > stale_after_ns_;
     }
+    // What the writer says of itself: damage, or its end. One load.
+    [[nodiscard]] bool flagged() const noexcept { return header().flags.load(std::memory_order_relaxed) != 0; }
     // Age of a kind's calibration, s; infinite where it has none. At least the time for which it has been known.
     [[nodiscard]] double calibration_age_s(const VersionNumbers& version, std::int64_t wall_ns,
                                            std::int64_t now_ns) const noexcept {
@@ -329,6 +331,7 @@ class StoreBlockView {
 
    private:
     void attach(unsigned char* base, const std::string& path) {
+        if (base == nullptr) throw std::invalid_argument(path + " is not mapped");
         base_ = base;
         const StoreBlock::Header& head = header();
         const std::size_t size = file_.data() != nullptr ? file_.size() : head.size.load(std::memory_order_relaxed);
@@ -357,6 +360,25 @@ class StoreBlockView {
     unsigned char* base_ = nullptr;
     std::size_t capacity_ = 0;
     std::int64_t stale_after_ns_ = 0;
+};
+
+// Asked at every cycle of one loop. Reads the cycle counter, and the clock (three times dearer) once a millisecond.
+class StaleCheck {
+   public:
+    bool operator()(const StoreBlockView& view) noexcept {
+        const std::uint64_t now = clock_.start();
+        if (&view == view_ && !stale_ && now - looked_ < millisecond_) [[likely]] return view.flagged();
+        view_ = &view;
+        looked_ = now;
+        return stale_ = view.stale(monotonic_ns());
+    }
+
+   private:
+    const Clock& clock_ = Clock::get();
+    const std::uint64_t millisecond_ = clock_.to_ticks(1'000'000);
+    const StoreBlockView* view_ = nullptr;
+    std::uint64_t looked_ = 0;
+    bool stale_ = true;
 };
 
 }  // namespace calibrig

@@ -81,9 +81,10 @@ class Observation(msgspec.Struct, frozen=True, order=True):
                 f"{self.kind}/{self.symbol} {self.metric} is {self.value!r}; give a finite number, and nothing where "
                 "none is known"
             )
-        if not isinstance(self.source, str) or not self.source.strip() or len(self.source) > 200:
+        is_text = isinstance(self.source, str) and self.source.isprintable()
+        if not is_text or not self.source.strip() or len(self.source) > 200:
             raise InvalidInputError(
-                f"source is {str(self.source)[:80]!r}; say who measured, in 1 to 200 characters"
+                f"source is {str(self.source)[:80]!r}; say who measured, in 1 to 200 printable characters"
             )
 
 
@@ -113,7 +114,7 @@ class ObservationBackend(Protocol):
     """A backend that keeps observations; what is in all of ours, and optional in a stranger's."""
 
     def append_observations(self, observations: Sequence[Observation]) -> None:
-        """Append all or none; one that is there already is not written twice."""
+        """Append all or none; one that is there already is not kept twice."""
         ...
 
     def read_observations(self, query: ObservationQuery) -> Iterator[Observation]:

@@ -33,7 +33,7 @@ class StoreObserving(StoreReader):
     def record_observations(self, observations: Iterable[Observation]) -> int:
         """Append a batch, all of it or none; return how many.
 
-        An observation that is there already is not written twice, so a
+        An observation that is there already is not kept twice, so a
         batch whose writing broke off may be given again. Those older than ``observation_days`` expire; versions never.
 
         Raises

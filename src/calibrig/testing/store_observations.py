@@ -93,7 +93,7 @@ class ObservationContract:
             assert store.observations(limit=3) == wanted[-3:]
             assert store.observations(until=NOW_NS + 9, limit=2) == wanted[8:10]
 
-    def test_a_batch_given_again_is_not_written_twice(self, tmp_path: Path) -> None:
+    def test_a_batch_given_again_is_not_kept_twice(self, tmp_path: Path) -> None:
         """So that a writing that broke off can be repeated."""
         wanted = make_observations(20)
         with self.opened(self.url(tmp_path)) as store:
@@ -139,7 +139,7 @@ class ObservationContract:
                 {"value": math.nan}, {"value": math.inf}, {"value": True}, {"value": "1"}, {"value": None},
                 {"kind": "other"}, {"symbol": ""}, {"symbol": "x" * 201}, {"metric": "Ä"}, {"metric": ""},
                 {"metric": "a" * 65}, {"time_ns": -1}, {"time_ns": 1.5}, {"time_ns": True}, {"source": " "},
-                {"source": "x" * 201},
+                {"source": "x" * 201}, {"source": "a\0b"}, {"source": "\ud800"}, {"source": 5},
             ):  # fmt: skip
                 values = {
                     "kind": "latency",

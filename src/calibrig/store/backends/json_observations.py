@@ -60,13 +60,9 @@ class ObservationFile:
             os.close(lock)
 
     def append(self, observations: Sequence[Observation]) -> None:
-        """Write what is not there yet, in one write; on the disk when this returns."""
+        """Write all in one write; on the disk when this returns. What is there twice is read once."""
         with self._locked():
-            first = min(one.time_ns for one in observations)
-            query = ObservationQuery(since=first, until=max(one.time_ns for one in observations))
-            present = set(self._wanted(query)) if self.path.exists() else set()
-            fresh = [one for one in dict.fromkeys(observations) if one not in present]
-            data = b"".join(_encode(one) for one in fresh)
+            data = b"".join(_encode(one) for one in observations)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
             try:
                 end = _whole_length(file)
@@ -83,7 +79,7 @@ class ObservationFile:
     def read(self, query: ObservationQuery) -> Iterator[Observation]:
         """Yield the newest asked for, by time."""
         try:
-            newest = heapq.nlargest(query.limit, self._wanted(query), key=_order)
+            newest = heapq.nlargest(query.limit, set(self._wanted(query)), key=_order)
         except FileNotFoundError:
             newest = []
         except OSError as error:
@@ -112,7 +108,9 @@ class ObservationFile:
         with self._locked():
             if not self.path.exists():
                 return
-            kept = list(self._wanted(ObservationQuery(since=before_ns)))
+            if all(one.time_ns >= before_ns for one in self._wanted(ObservationQuery())):
+                return
+            kept = sorted(set(self._wanted(ObservationQuery(since=before_ns))), key=_order)
             temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
             try:
                 with temporary.open("wb") as file:

@@ -83,17 +83,17 @@ def judge_unseen(
     train = events.window(int(events.sessions[0, 0]), int(events.time_ns[first]))
     profile = estimate_profile(train, profile_bins)
     before = HawkesLikelihood(train, profile=profile, threads=threads)
-    law, _ = search_optimum(
+    law = search_optimum(
         train, profile=profile, threads=threads, start=optimum.u, likelihood=before, tolerance=0.01
-    )
-    exponential, _ = search_optimum(
+    )[0]
+    exponential = search_optimum(
         train,
         profile=profile,
         threads=threads,
         kernel="exponential",
         likelihood=before,
         tolerance=0.01,
-    )
+    )[0]
     frozen = Frozen(
         u=law.u, exponential=exponential.u, poisson=poisson_rates(train, profile), profile=profile
     )

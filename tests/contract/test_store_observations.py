@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,22 +39,26 @@ def clock() -> int:
     return NOW_NS + 1_000_000
 
 
-def test_a_torn_last_line_is_left_out_and_cut_off(tmp_path: Path) -> None:
-    """As a crash leaves it: at every byte of the last line."""
-    url, wanted = tmp_path / "a.json", make_observations(3)
+def test_a_torn_last_batch_is_left_out_whole_and_cut_off(tmp_path: Path) -> None:
+    """As a power cut leaves it: cut at every byte, or any byte of it never written."""
+    url, first, second = tmp_path / "a.json", make_observations(2), make_observations(3, metric="later")
     path = tmp_path / "a.json.observations"
     with ModelStore(url, clock_ns=clock) as store:
-        store.record_observations(wanted)
+        store.record_observations(first)
+        start = path.stat().st_size
+        store.record_observations(second)
         whole = path.read_bytes()
-        last = whole.rstrip(b"\n").rfind(b"\n") + 1
-        for cut in range(last, len(whole)):
-            path.write_bytes(whole[:cut])
-            assert store.observations() == wanted[:2]
-        store.record_observations(wanted)
-        assert store.observations() == wanted
-        path.write_bytes(whole)
-        path.write_bytes(whole + b"{}\n")
-        with pytest.raises(CorruptRecordError, match="line 4"):
+        torn = [whole[:cut] for cut in range(start, len(whole))]
+        torn += [whole[:at] + b"\0" + whole[at + 1 :] for at in range(start, len(whole))]
+        for content in torn:
+            path.write_bytes(content)
+            assert store.observations() == first
+        for content in torn[:: len(torn) // 7]:
+            path.write_bytes(content)
+            store.record_observations(second)
+            assert path.read_bytes() == whole
+        path.write_bytes(whole.replace(b"later", b"LATER", 1) + whole[start:])
+        with pytest.raises(CorruptRecordError, match="damaged at line 2"):
             store.observations()
         assert store.history() == []  # versions do not depend on it
 
@@ -104,3 +112,41 @@ def test_a_backend_of_six_functions_keeps_none(tmp_path: Path) -> None:
 def test_impossible_retention_is_refused(days: float) -> None:
     with pytest.raises(InvalidInputError, match="observation_days"):
         ModelStore("a.db", observation_days=days)
+
+
+RECORDER = """
+import sys, time
+from calibrig import ModelStore
+from calibrig.store import Observation
+with ModelStore(sys.argv[1]) as store:
+    for batch in range(10**6):
+        now = time.time_ns()
+        store.record_observations(
+            [Observation("latency", "X", f"m{one}", now, float(batch), "recorder") for one in range(5)]
+        )
+        print(batch, flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.db", "a.json"])
+def test_a_killed_recorder_loses_nothing_that_was_acknowledged(name: str, tmp_path: Path) -> None:
+    """kill -9 at any moment, again and again: what was acknowledged is there, and a batch is whole or absent."""
+    known = 0
+    for attempt in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", RECORDER, str(tmp_path / name)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(1 + 7 * attempt)]
+            process.send_signal(signal.SIGKILL)
+            rest = process.stdout.read().split("\n")
+        acknowledged = len(lines) + sum(line != "" for line in rest)
+        with ModelStore(tmp_path / name) as store:
+            found = store.observations()
+        by_batch = Counter((one.time_ns, one.value) for one in found)
+        assert set(by_batch.values()) == {5}
+        assert len(by_batch) - known in {
+            acknowledged,
+            acknowledged + 1,
+        }  # the last one: written, not yet said
+        known = len(by_batch)

@@ -1,4 +1,4 @@
-"""Observations beside a JSON store: one line each in ``name.json.observations``."""
+"""Observations beside a JSON store: one checksummed line per batch in ``name.json.observations``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import heapq
 import os
 import secrets
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,18 +16,20 @@ import msgspec
 
 from calibrig.errors import CorruptRecordError, StoreUnavailableError
 from calibrig.store.backends.system_errors import translate_os_error
-from calibrig.store.observations import Observation, ObservationQuery
+from calibrig.store.observations import MAX_BATCH, Observation, ObservationQuery
 
 __all__ = ["ObservationFile"]
 
 LOCK_TIMEOUT_S = 5.0
-_Line = tuple[str, str, str, int, float, str]
+_CHECKSUM = 9  # eight hexadecimal digits and a space
+_DECODER = msgspec.json.Decoder(list[tuple[str, str, str, int, float, str]])
 
 
 class ObservationFile:
     """A file of observations, and the lock beside it. Nothing is made before the first observation.
 
-    A line that a crash cut short has no end: readers leave it out, the next writer cuts it off.
+    A batch is one line, so a crash leaves all of it or none: a last line that is not whole is left out by readers, and
+    cut off by the next writer.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,15 +63,14 @@ class ObservationFile:
             os.close(lock)
 
     def append(self, observations: Sequence[Observation]) -> None:
-        """Write all in one write; on the disk when this returns. What is there twice is read once."""
+        """Write the batch; on the disk when this returns. What is there twice is read once."""
         with self._locked():
-            data = b"".join(_encode(one) for one in observations)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
             try:
                 end = _whole_length(file)
                 os.ftruncate(file, end)
                 try:
-                    _write_all(file, data, end)
+                    _write_all(file, _encode(observations), end)
                     os.fdatasync(file)
                 except OSError:
                     os.ftruncate(file, end)
@@ -89,32 +91,29 @@ class ObservationFile:
         return reversed(newest)
 
     def _wanted(self, query: ObservationQuery) -> Iterator[Observation]:
-        decoder = msgspec.json.Decoder(_Line)
+        torn = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    return
-                try:
-                    one = Observation(*decoder.decode(line))
-                except (msgspec.MsgspecError, ValueError) as error:
-                    raise CorruptRecordError(
-                        f"{self.path} line {number} is no observation ({error}); remove that line"
-                    ) from None
-                if query.wants(one):
-                    yield one
+                if torn:
+                    raise CorruptRecordError(f"{self.path} is damaged at line {torn}; remove that line")
+                batch = _decode(line)
+                if batch is None:
+                    torn = number  # fine for the last line only
+                    continue
+                yield from (one for one in batch if query.wants(one))
 
     def expire(self, before_ns: int) -> None:
-        """Write the file anew without what is older."""
+        """Write the file anew without what is older, where anything is."""
         with self._locked():
-            if not self.path.exists():
-                return
-            if all(one.time_ns >= before_ns for one in self._wanted(ObservationQuery())):
+            everything = ObservationQuery()
+            if not self.path.exists() or all(one.time_ns >= before_ns for one in self._wanted(everything)):
                 return
             kept = sorted(set(self._wanted(ObservationQuery(since=before_ns))), key=_order)
             temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
             try:
                 with temporary.open("wb") as file:
-                    file.write(b"".join(_encode(one) for one in kept))
+                    for start in range(0, len(kept), MAX_BATCH):
+                        file.write(_encode(kept[start : start + MAX_BATCH]))
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.replace(self.path)
@@ -122,11 +121,23 @@ class ObservationFile:
                 temporary.unlink(missing_ok=True)
 
 
-def _encode(one: Observation) -> bytes:
-    return (
-        msgspec.json.encode((one.kind, one.symbol, one.metric, one.time_ns, float(one.value), one.source))
-        + b"\n"
-    )
+def _encode(observations: Sequence[Observation]) -> bytes:
+    rows = [
+        (one.kind, one.symbol, one.metric, one.time_ns, float(one.value), one.source) for one in observations
+    ]
+    body = msgspec.json.encode(rows)
+    return b"%08x %b\n" % (zlib.crc32(body), body)
+
+
+def _decode(line: bytes) -> list[Observation] | None:
+    """Return the batch of a line, or None where it is not what was written."""
+    body = line[_CHECKSUM:-1]
+    if not line.endswith(b"\n") or line[:_CHECKSUM] != b"%08x " % zlib.crc32(body):
+        return None
+    try:
+        return [Observation(*row) for row in _DECODER.decode(body)]
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 def _order(one: Observation) -> tuple[int, str, str, str, str]:
@@ -134,14 +145,23 @@ def _order(one: Observation) -> tuple[int, str, str, str, str]:
 
 
 def _whole_length(file: int) -> int:
-    """Return the length up to the end of the last whole line."""
-    end = os.fstat(file).st_size
-    while end > 0:
-        start = max(0, end - 65_536)
-        at = os.pread(file, end - start, start).rfind(b"\n")
+    """Return the length up to the end of the last whole line; looks at the last two lines only."""
+    size = os.fstat(file).st_size
+    end = _line_end(file, size)
+    if end == 0:
+        return 0
+    start = _line_end(file, end - 1)
+    return end if _decode(os.pread(file, end - start, start)) is not None else start
+
+
+def _line_end(file: int, before: int) -> int:
+    """Return the offset behind the last newline before ``before``; 0 where there is none."""
+    while before > 0:
+        start = max(0, before - 65_536)
+        at = os.pread(file, before - start, start).rfind(b"\n")
         if at >= 0:
             return start + at + 1
-        end = start
+        before = start
     return 0
 
 

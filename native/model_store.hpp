@@ -184,8 +184,15 @@ inline SignalParameters to_signal(const SetCopy& set) {
 
 class ModelStore {
    public:
-    // The path of the block, or of the store beside which it lies (`name.db` is shared as `name.db.block`).
+    // The path of the block, or of the store beside which it lies (`name.db`, `sqlite:///name.db`: `name.db.block`).
+    // A server has no such place: `calibrig store share PATH --store URL`, and PATH here. (Its URL may hold a password,
+    // so the message does not repeat it.)
     explicit ModelStore(std::string path) : path_(std::move(path)) {
+        for (const char* scheme : {"sqlite:///", "json:///"})
+            if (path_.starts_with(scheme)) path_.erase(0, std::strlen(scheme));
+        if (path_.find("://") != std::string::npos)
+            throw std::invalid_argument("a loop in C++ reads the block of a store; run `calibrig store share PATH --store "
+                                        "URL` and give PATH here");
         if (!path_.ends_with(".block")) path_ += ".block";
     }
 

@@ -153,7 +153,14 @@ void a_loop_takes_sets_over_and_outlives_a_restart(const std::string& folder) {
     } catch (const std::system_error& error) {
         CHECK(error.code().value() == EBUSY);
     }
-    ModelStore store(path);
+    CHECK(ModelStore("sqlite:///a.db").path() == "a.db.block" && ModelStore("x.block").path() == "x.block");
+    try {
+        ModelStore("redis://user:secret@host");
+        CHECK(false);
+    } catch (const std::invalid_argument& error) {
+        CHECK(std::string(error.what()).find("secret") == std::string::npos);
+    }
+    ModelStore store("sqlite:///" + path);
     store.initialize();
     LiveParameters live(store, "A", folder + "/applied");
     CHECK(live.stale());  // nothing taken over yet

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from engine_markets import HAWKES, QUOTING, RISK, X, random_market
 
-from calibrig import ModelStore
+from calibrig import HardwareInTheLoopBridge, ModelStore
 from calibrig.engine import Engine, replay
 from calibrig.errors import (
     FileFormatError,
@@ -24,6 +24,7 @@ from calibrig.errors import (
     MissingFileError,
     StoreUnavailableError,
 )
+from calibrig.models.signal import reference_model
 from calibrig.parameters import Evidence, Verdict
 from calibrig.store import read_applied, read_block
 from calibrig.testing.store import SIGNAL, wait_until
@@ -128,7 +129,7 @@ def test_the_block_is_stale_while_the_backend_is_silent(
 
 PUBLISHER = """
 import sys, time
-from calibrig import ModelStore
+from calibrig import HardwareInTheLoopBridge, ModelStore
 with ModelStore(sys.argv[1]) as store:
     store.share(sys.argv[2])
     print("ready", flush=True)
@@ -253,3 +254,26 @@ def test_a_default_pushed_by_the_store_is_refused(tmp_path: Path) -> None:
         result = engine.run()
     assert result.orders.rows == 0
     assert result.counts["default_parameters"] == 1
+
+
+def test_a_signal_model_that_is_pushed_reaches_bridge_and_orders(store: ModelStore) -> None:
+    """The bridge is given the new model; every order names the signal version that made it; none is mismatched."""
+    first = msgspec.structs.replace(reference_model(), horizon_s=1.0)
+    second = msgspec.structs.replace(first, weights=tuple(-weight for weight in first.weights))
+    store.update_signal_model("X", first, "anna", "first")
+    with HardwareInTheLoopBridge(model=store.get_signal_model("X")) as bridge:
+        bridge.initialize()
+        engine = Engine(random_market(9, ticks=20_000), store.snapshot("X"), bridge)
+        engine.follow(store)
+        with ModelStore(store_path(store)) as writer:
+            writer.update_signal_model("X", second, "ben", "turned round")
+        assert wait_until(lambda: engine.versions.get("signal") == 2)
+        assert wait_until(lambda: bridge.model.model_id == second.model_id)
+        result = engine.run()
+    assert result.orders.rows > 0
+    assert set(result.orders.signal_version.tolist()) == {2}
+    assert result.counts["model_mismatch"] == result.counts["bridge_fault"] == 0
+
+
+def store_path(store: ModelStore) -> str:
+    return store.status().url

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -149,7 +149,8 @@ class _Server:
             yield
         finally:
             for number in self._family():
-                os.kill(number, signal.SIGCONT)
+                with suppress(ProcessLookupError):  # a child whose client has gone ends as soon as it goes on
+                    os.kill(number, signal.SIGCONT)
 
     def _family(self) -> list[int]:
         """Return the ids of the server and its children."""

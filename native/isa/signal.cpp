@@ -14,29 +14,33 @@ std::int32_t clamp_answer(const PackedSignal* model, std::int64_t value) noexcep
     return static_cast<std::int32_t>(value < -one ? -one : value);
 }
 
-#if defined(CALIBRIG_ISA_avx512)
-
-int quantise(const PackedSignal* model, const double* x, std::int16_t* out) noexcept {
-    const __m512d low = _mm512_set1_pd(model->low), high = _mm512_set1_pd(model->high);
-    __mmask8 bad = 0;
-    for (int i = 0; i < n_features; i += 8) {
-        const __m512d v = _mm512_loadu_pd(x + i);
-        bad = static_cast<__mmask8>(bad | _mm512_fpclass_pd_mask(v, 0x01 | 0x08 | 0x10 | 0x80));
-        const __m512d s = _mm512_mul_pd(_mm512_sub_pd(v, _mm512_load_pd(model->offset + i)),
-                                        _mm512_load_pd(model->scale + i));
-        const __m512d c = _mm512_min_pd(_mm512_max_pd(s, low), high);
-        const __m256i q = _mm512_cvt_roundpd_epi32(c, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm256_cvtepi32_epi16(q));
-    }
-    return bad == 0;
-}
-
-#elif defined(CALIBRIG_ISA_avx2)
+#if defined(CALIBRIG_ISA_avx512) || defined(CALIBRIG_ISA_avx2)
 
 __m256i load(const void* from) noexcept { return _mm256_load_si256(static_cast<const __m256i*>(from)); }
 __m256i load_any(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 __m256i low_twice(__m256i v) noexcept { return _mm256_permute2x128_si256(v, v, 0x00); }
 __m256i high_twice(__m256i v) noexcept { return _mm256_permute2x128_si256(v, v, 0x11); }
+
+#if defined(CALIBRIG_ISA_avx512)
+
+[[gnu::always_inline]] inline __m256i quantise(const PackedSignal* model, const double* x, int* finite) noexcept {
+    const __m512d low = _mm512_set1_pd(model->low), high = _mm512_set1_pd(model->high);
+    __mmask8 bad = 0;
+    __m128i q[2];
+    for (int k = 0; k < 2; ++k) {
+        const __m512d v = _mm512_loadu_pd(x + 8 * k);
+        bad = static_cast<__mmask8>(bad | _mm512_fpclass_pd_mask(v, 0x01 | 0x08 | 0x10 | 0x80));
+        const __m512d s = _mm512_mul_pd(_mm512_sub_pd(v, _mm512_load_pd(model->offset + 8 * k)),
+                                        _mm512_load_pd(model->scale + 8 * k));
+        const __m512d c = _mm512_min_pd(_mm512_max_pd(s, low), high);
+        const __m256i wide = _mm512_cvt_roundpd_epi32(c, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        q[k] = _mm256_cvtepi32_epi16(wide);
+    }
+    *finite = bad == 0;
+    return _mm256_set_m128i(q[1], q[0]);
+}
+
+#else
 
 [[gnu::always_inline]] inline __m256i quantise(const PackedSignal* model, const double* x, int* finite) noexcept {
     const __m256d low = _mm256_set1_pd(model->low), high = _mm256_set1_pd(model->high);
@@ -54,6 +58,8 @@ __m256i high_twice(__m256i v) noexcept { return _mm256_permute2x128_si256(v, v, 
     *finite = _mm256_movemask_pd(sound) == 0xF;
     return _mm256_set_m128i(_mm_packs_epi32(q[2], q[3]), _mm_packs_epi32(q[0], q[1]));
 }
+
+#endif
 
 int quantise(const PackedSignal* model, const double* x, std::int16_t* out) noexcept {
     int finite = 0;
@@ -91,7 +97,7 @@ int quantise(const PackedSignal* model, const double* x, std::int16_t* out) noex
     return clamp_answer(model, _mm_cvtsi128_si64(pair) + model->bias);
 }
 std::int32_t linear(const PackedSignal* model, const std::int16_t* q) noexcept {
-    return linear(model, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
+    return linear(model, load_any(q));
 }
 
 #else
@@ -120,54 +126,18 @@ std::int64_t sum_trees(const PackedSignal* model, const std::int16_t* q, int fro
     return sum;
 }
 
-#if defined(CALIBRIG_ISA_avx512)
-
-std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
-    const __m512i features =
-        _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
-    alignas(64) std::int16_t leaf[32];
-    // A rest of a few trees is cheaper one by one than as a group of 32.
-    const int rest = model->n_trees % 32, groups = rest > 8 ? model->groups : model->n_trees / 32;
-    std::int64_t sum = model->bias;
-    if (rest <= 8) sum += sum_trees(model, q, model->n_trees - rest, model->n_trees);
-    for (int g = 0; g < groups; ++g) {
-        __mmask32 right[tree_nodes];
-        for (int n = 0; n < tree_nodes; ++n) {
-            const __m512i value = _mm512_permutexvar_epi16(_mm512_load_si512(model->tree_feature[g][n]), features);
-            right[n] = _mm512_cmpgt_epi16_mask(value, _mm512_load_si512(model->tree_threshold[g][n]));
-        }
-        const auto pick = [](__mmask32 by, __mmask32 no, __mmask32 yes) -> __mmask32 {
-            return (no & ~by) | (yes & by);
-        };
-        const __mmask32 b3 = right[0];
-        const __mmask32 b2 = pick(b3, right[1], right[2]);
-        const __mmask32 b1 = pick(b3, pick(b2, right[3], right[4]), pick(b2, right[5], right[6]));
-        const __mmask32 b0 =
-            pick(b3, pick(b2, pick(b1, right[7], right[8]), pick(b1, right[9], right[10])),
-                 pick(b2, pick(b1, right[11], right[12]), pick(b1, right[13], right[14])));
-        __m512i index = _mm512_maskz_set1_epi16(b0, 1);
-        index = _mm512_mask_add_epi16(index, b1, index, _mm512_set1_epi16(2));
-        index = _mm512_mask_add_epi16(index, b2, index, _mm512_set1_epi16(4));
-        index = _mm512_mask_add_epi16(index, b3, index, _mm512_set1_epi16(8));
-        _mm512_store_si512(leaf, index);
-        const std::int32_t(*table)[tree_leaves] = model->leaf + g * 32;
-        const int trees_here = model->n_trees - g * 32 < 32 ? model->n_trees - g * 32 : 32;
-        std::int32_t even = 0, odd = 0;
-        for (int t = 0; t < trees_here; t += 2) {
-            even += table[t][leaf[t]];
-            odd += table[t + 1][leaf[t + 1]];
-        }
-        sum += static_cast<std::int64_t>(even) + odd;
-    }
-    return clamp_answer(model, sum);
-}
-
-#elif defined(CALIBRIG_ISA_avx2)
+#if defined(CALIBRIG_ISA_avx512) || defined(CALIBRIG_ISA_avx2)
 
 // Which leaf each tree of a vector reaches, from its nodes' answers: masks, set where the way is right; as -index.
 template <class Add, class Node>
 [[gnu::always_inline]] inline __m256i reach_leaves(const Node& right, const Add& add) noexcept {
-    const auto pick = [](__m256i by, __m256i no, __m256i yes) { return _mm256_blendv_epi8(no, yes, by); };
+    const auto pick = [](__m256i by, __m256i no, __m256i yes) {
+#if defined(CALIBRIG_ISA_avx512)
+        return _mm256_ternarylogic_epi64(by, yes, no, 0xCA);  // by ? yes : no, bit by bit
+#else
+        return _mm256_blendv_epi8(no, yes, by);
+#endif
+    };
     const __m256i b3 = right(0);
     const __m256i b2 = pick(b3, right(1), right(2));
     const __m256i b1 = pick(b3, pick(b2, right(3), right(4)), pick(b2, right(5), right(6)));
@@ -235,7 +205,54 @@ template <class Add, class Node>
     return clamp_answer(model, model->bias + (sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
+#endif
+
+#if defined(CALIBRIG_ISA_avx512)
+
 // Where a model asks more thresholds than a byte can number.
+std::int32_t wide_trees(const PackedSignal* model, const std::int16_t* q) noexcept {
+    const __m512i features =
+        _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
+    alignas(64) std::int16_t leaf[32];
+    // A rest of a few trees is cheaper one by one than as a group of 32.
+    const int rest = model->n_trees % 32, groups = rest > 8 ? model->groups : model->n_trees / 32;
+    std::int64_t sum = model->bias;
+    if (rest <= 8) sum += sum_trees(model, q, model->n_trees - rest, model->n_trees);
+    for (int g = 0; g < groups; ++g) {
+        __mmask32 right[tree_nodes];
+        for (int n = 0; n < tree_nodes; ++n) {
+            const __m512i value = _mm512_permutexvar_epi16(_mm512_load_si512(model->tree_feature[g][n]), features);
+            right[n] = _mm512_cmpgt_epi16_mask(value, _mm512_load_si512(model->tree_threshold[g][n]));
+        }
+        const auto pick = [](__mmask32 by, __mmask32 no, __mmask32 yes) -> __mmask32 {
+            return (no & ~by) | (yes & by);
+        };
+        const __mmask32 b3 = right[0];
+        const __mmask32 b2 = pick(b3, right[1], right[2]);
+        const __mmask32 b1 = pick(b3, pick(b2, right[3], right[4]), pick(b2, right[5], right[6]));
+        const __mmask32 b0 =
+            pick(b3, pick(b2, pick(b1, right[7], right[8]), pick(b1, right[9], right[10])),
+                 pick(b2, pick(b1, right[11], right[12]), pick(b1, right[13], right[14])));
+        __m512i index = _mm512_maskz_set1_epi16(b0, 1);
+        index = _mm512_mask_add_epi16(index, b1, index, _mm512_set1_epi16(2));
+        index = _mm512_mask_add_epi16(index, b2, index, _mm512_set1_epi16(4));
+        index = _mm512_mask_add_epi16(index, b3, index, _mm512_set1_epi16(8));
+        _mm512_store_si512(leaf, index);
+        const std::int32_t(*table)[tree_leaves] = model->leaf + g * 32;
+        const int trees_here = model->n_trees - g * 32 < 32 ? model->n_trees - g * 32 : 32;
+        std::int32_t even = 0, odd = 0;
+        for (int t = 0; t < trees_here; t += 2) {
+            even += table[t][leaf[t]];
+            odd += table[t + 1][leaf[t + 1]];
+        }
+        sum += static_cast<std::int64_t>(even) + odd;
+    }
+    return clamp_answer(model, sum);
+}
+
+#elif defined(CALIBRIG_ISA_avx2)
+
+// As above.
 std::int32_t wide_trees(const PackedSignal* model, const std::int16_t* q) noexcept {
     const __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q)));
     const __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + 8)));
@@ -264,6 +281,16 @@ std::int32_t wide_trees(const PackedSignal* model, const std::int16_t* q) noexce
     return clamp_answer(model, sum);
 }
 
+#else
+
+std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
+    return clamp_answer(model, model->bias + sum_trees(model, q, 0, model->n_trees));
+}
+
+#endif
+
+#if defined(CALIBRIG_ISA_avx512) || defined(CALIBRIG_ISA_avx2)
+
 [[gnu::always_inline]] inline std::int32_t trees(const PackedSignal* model, __m256i q) noexcept {
     if (model->ranked != 0) [[likely]] return ranked_trees(model, q);
     alignas(32) std::int16_t stored[n_features];
@@ -271,12 +298,6 @@ std::int32_t wide_trees(const PackedSignal* model, const std::int16_t* q) noexce
     return wide_trees(model, stored);
 }
 std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept { return trees(model, load_any(q)); }
-
-#else
-
-std::int32_t trees(const PackedSignal* model, const std::int16_t* q) noexcept {
-    return clamp_answer(model, model->bias + sum_trees(model, q, 0, model->n_trees));
-}
 
 #endif
 
@@ -318,6 +339,12 @@ std::int32_t network(const PackedSignal* model, const std::int16_t* q) noexcept 
     sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
     sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1));
     return clamp_answer(model, static_cast<std::int64_t>(_mm_cvtsi128_si32(sum)) + model->bias3);
+}
+
+[[gnu::always_inline]] inline std::int32_t network(const PackedSignal* model, __m256i q) noexcept {
+    alignas(32) std::int16_t stored[n_features];  // pairs of inputs are broadcast from memory
+    _mm256_store_si256(reinterpret_cast<__m256i*>(stored), q);
+    return network(model, stored);
 }
 
 #elif defined(CALIBRIG_ISA_avx2)
@@ -410,7 +437,7 @@ std::int32_t network(const PackedSignal* model, const std::int16_t* q) noexcept 
 #endif
 
 // Features to integer in one call.
-#if defined(CALIBRIG_ISA_avx2)
+#if defined(CALIBRIG_ISA_avx512) || defined(CALIBRIG_ISA_avx2)
 
 template <std::int32_t (*Evaluate)(const PackedSignal*, __m256i) noexcept>
 std::int64_t predict(const PackedSignal* model, const double* x) noexcept {

@@ -29,13 +29,20 @@ def calibrig(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_bench_measures_every_path() -> None:
     done = calibrig("bridge", "bench", "--calls", "2000", "--json")
     assert done.returncode == 0, done.stderr
-    names = [row["name"] for row in json.loads(done.stdout)]
+    shown = json.loads(done.stdout)
+    names = [row["name"] for row in shown["paths"]]
     assert names == [
         "kernel alone",
         "bridge, as fast as possible",
         "bridge, 400 ns stub",
         "shared memory, empty line",
         "shared memory, model",
+    ]
+    assert [row["name"] for row in shown["peers"]] == [
+        "bridge, predict from Python",
+        "numpy",
+        "onnxruntime, IO binding",
+        "onnxruntime, run",
     ]
 
 

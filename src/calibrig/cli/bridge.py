@@ -58,23 +58,25 @@ def bench(
     device: Annotated[str, typer.Option("--device", help="Measure this device, too.")] = "",
     json: JsonOption = False,
 ) -> int:
-    """Measure predictions on this machine: kernel, bridge, stub, shared memory and a device, each apart."""
+    """Measure predictions on this machine: kernel, bridge, stub, shared memory and a device, and the peers from Python."""
     from calibrig.bridge.measure import measure_bridge
+    from calibrig.testing.inference_peers import measure_inference_peers
 
-    rows = measure_bridge(_read_model(model), calls=calls, device_url=device or None)
+    measured = _read_model(model)
+    rows = measure_bridge(measured, calls=calls, device_url=device or None)
+    peers = measure_inference_peers(measured, calls=min(calls // 100, 5_000))
     if json:
-        print_json(rows)
+        print_json({"paths": rows, "peers": peers})
         return 0
     print_table(
         "Latency, ns (call: CPU time of a call that waits for the one before; the rest: what the bridge recorded)",
-        ("what", "call", "p50", "p99", "p99.9", "max"),
-        [(row.name, row.call_ns, row.p50, row.p99, row.p999, row.max) for row in rows],
+        ("what", "call", "p50", "p99", "p99.9", "max", ""),
+        [(row.name, row.call_ns, row.p50, row.p99, row.p999, row.max, row.note) for row in rows],
     )
-    print_lines(
-        [
-            "",
-            "Peers (onnxruntime, lightgbm, numpy) in the same run: make bench, or python -m benchmarks bridge",
-        ]
+    print_table(
+        "One prediction from Python, ns of CPU",
+        ("who", "call", "times the bridge's", ""),
+        [(cost.name, cost.call_ns, cost.ratio, cost.note) for cost in peers],
     )
     return 0
 

@@ -1,28 +1,67 @@
-"""Real servers, started once per session from wheels; TEST_REDIS_URL and TEST_PG_DSN point at any other."""
+"""Real servers, started once per session: from wheels, and Debian's own (mark ``system``).
+
+TEST_REDIS_URL and TEST_PG_DSN point at any other in the wheels' place.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from calibrig.testing.servers import PostgresServer, ValkeyServer
 
+DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
+DEBIAN_REDIS = (Path("/usr/bin/redis-server"), Path("/usr/bin/redis-check-rdb"))
+WHEEL_AND_DEBIAN = ["wheel", pytest.param("debian", marks=pytest.mark.system)]
 
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    if given := os.environ.get("TEST_REDIS_URL"):
+
+def debian_redis() -> ValkeyServer:
+    """Return Debian's Redis; its program goes by two names, of which the second is there without a service."""
+    for program in DEBIAN_REDIS:
+        if program.exists():
+            return ValkeyServer(program=str(program))
+    pytest.skip("Debian's redis-tools is not installed")
+
+
+def debian_postgres() -> PostgresServer:
+    if not (DEBIAN_POSTGRES / "postgres").exists():
+        pytest.skip("Debian's postgresql-15 is not installed")
+    return PostgresServer(programs=DEBIAN_POSTGRES)
+
+
+SERVERS = [
+    pytest.param(ValkeyServer, id="valkey-wheel"),
+    pytest.param(PostgresServer, id="postgres-wheel"),
+    pytest.param(debian_redis, id="redis-debian", marks=pytest.mark.system),
+    pytest.param(debian_postgres, id="postgres-debian", marks=pytest.mark.system),
+]
+
+
+@pytest.fixture(params=SERVERS)
+def own_server(request: pytest.FixtureRequest) -> ValkeyServer | PostgresServer:
+    """A server that the test may stop; not started yet."""
+    make: Callable[[], ValkeyServer | PostgresServer] = request.param
+    return make()
+
+
+@pytest.fixture(scope="session", params=WHEEL_AND_DEBIAN)
+def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    given = os.environ.get("TEST_REDIS_URL")
+    if given and request.param == "wheel":
         yield given
         return
-    with ValkeyServer() as server:
+    with ValkeyServer() if request.param == "wheel" else debian_redis() as server:
         yield server.url
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    if given := os.environ.get("TEST_PG_DSN"):
+@pytest.fixture(scope="session", params=WHEEL_AND_DEBIAN)
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    given = os.environ.get("TEST_PG_DSN")
+    if given and request.param == "wheel":
         yield given
         return
-    with PostgresServer() as server:
+    with PostgresServer() if request.param == "wheel" else debian_postgres() as server:
         yield server.url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import subprocess
@@ -24,17 +23,12 @@ from calibrig.errors import (
 )
 from calibrig.testing.servers import PostgresServer, ValkeyServer, free_port
 from calibrig.testing.store import RISK, wait_until
-from calibrig.testing.store_outages import run_outages
+from calibrig.testing.store_outages import OUTAGES, run_outages
 
 
-@pytest.mark.parametrize("server", [ValkeyServer, PostgresServer])
-@pytest.mark.skipif(
-    bool(os.environ.get("TEST_REDIS_URL") or os.environ.get("TEST_PG_DSN")),
-    reason="stops only servers of its own",
-)
-def test_an_outage_costs_nothing_but_freshness(server: type[ValkeyServer] | type[PostgresServer]) -> None:
-    found = run_outages(server(), rounds=1, hold_s=0.9)
-    assert found["runs"] == 10
+def test_an_outage_costs_nothing_but_freshness(own_server: ValkeyServer | PostgresServer) -> None:
+    found = run_outages(own_server, rounds=1, hold_s=0.9)
+    assert found["runs"] == len(OUTAGES)
     assert found["violations"] == 0, found["problems"]
     assert found["reads"] > 1_000
 
@@ -60,17 +54,32 @@ def test_unix_sockets_are_reached() -> None:
                 assert wait_until(lambda s=store: s.snapshot("A").versions == {"risk": 2})  # type: ignore[misc]
 
 
-def test_kill_9_of_the_server_loses_nothing() -> None:
-    for server in (ValkeyServer(), PostgresServer()):
-        with server:
-            with ModelStore(server.url) as store:
-                for _ in range(20):
-                    store.update("risk", "A", RISK, "anna", "x")
-            server.kill()
-            server.start()
-            with ModelStore(server.url) as store:
-                assert store.snapshot("A").versions == {"risk": 20}
-                assert store.verify().ok
+def test_kill_9_of_the_server_loses_nothing(own_server: ValkeyServer | PostgresServer) -> None:
+    with own_server as server:
+        with ModelStore(server.url) as store:
+            for _ in range(20):
+                store.update("risk", "A", RISK, "anna", "x")
+        server.kill()
+        server.start()
+        with ModelStore(server.url) as store:
+            assert store.snapshot("A").versions == {"risk": 20}
+            assert store.verify().ok
+
+
+def test_the_servers_are_the_ones_that_are_meant(
+    own_server: ValkeyServer | PostgresServer, request: pytest.FixtureRequest
+) -> None:
+    """Versions as the packages say: Valkey 9 and PostgreSQL 18 from wheels, Redis 7 and PostgreSQL 15 from Debian."""
+    debian = "debian" in request.node.callspec.id
+    with own_server as server:
+        if isinstance(server, PostgresServer):
+            with psycopg.connect(server.url) as connection:
+                assert connection.info.server_version // 10_000 == (15 if debian else 18)
+        else:
+            with redis.Redis.from_url(server.url) as client:
+                about = client.info("server")
+            assert about["redis_version"].startswith("7.")  # Valkey says which Redis it is like
+            assert str(about.get("valkey_version", "none")).startswith("none" if debian else "9.")
 
 
 def test_a_store_that_was_emptied_is_said_so_and_the_last_good_is_served(redis_url: str) -> None:

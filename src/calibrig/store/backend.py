@@ -71,8 +71,10 @@ class Backend(Protocol):
         """Read, in one transaction, the heads of all keys that changed after change number ``after``."""
         ...
 
-    def append(self, records: Sequence[Sealed]) -> None:
-        """Append all records or none, durably.
+    def append(self, records: Sequence[Sealed]) -> int | None:
+        """Append all records or none, durably; return the change number of the last one.
+
+        None is allowed: the store then reads the heads again instead of taking its own records over.
 
         Raises
         ------

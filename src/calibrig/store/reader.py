@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from calibrig.parameters import (
     RiskParameters,
     SignalModel,
 )
-from calibrig.store.backend import Backend, HistoryQuery
+from calibrig.store.backend import Backend, HistoryQuery, Stored
 from calibrig.store.block import StoreBlock
 from calibrig.store.difference import FieldChange, diff_parameters
 from calibrig.store.draft import merge_fields
@@ -32,6 +32,7 @@ from calibrig.store.quality import CalibrationQuality, Now, calibration_age_s, c
 from calibrig.store.record import (
     RECORD_TYPES,
     Parameters,
+    Sealed,
     VersionRecord,
     check_kind,
     check_symbol,
@@ -42,7 +43,7 @@ from calibrig.store.signing import Signer, TrustedKeys, signature_problems
 from calibrig.store.status import StoreStatus
 from calibrig.store.urls import backend_kind, open_backend, redact
 from calibrig.store.verification import Anchor, VerifyReport, verify_history
-from calibrig.store.view import Head, NoView, View, merge_heads
+from calibrig.store.view import Head, NoView, View, merge_heads, read_fetched
 from calibrig.store.watcher import Watcher
 
 __all__ = ["StoreReader", "Time", "to_ns"]
@@ -244,10 +245,19 @@ class StoreReader:
     # -- reading the backend -----------------------------------------------------------------------------------
 
     def fetch(self, kind: str, symbol: str) -> Parameters | None:
-        """Read the newest record from the backend now: the miss path."""
-        backend, _ = self._open()
+        """Read the newest record from the backend now: the miss path.
+
+        What is read has to have its hash, belong to the key, be no older than what is known here and, with trusted
+        keys, be signed; otherwise CorruptRecordError.
+        """
+        backend, view = self._open()
         stored = backend.as_of(check_kind(kind), check_symbol(symbol), None)
-        return decode_record(stored.payload).parameters if stored else None
+        if stored is None:
+            return None
+        fetched = read_fetched(view, kind, symbol, stored)
+        if self._trusted is not None:
+            self._refuse_unsigned(kind, symbol, stored.payload)
+        return fetched
 
     def refresh(self) -> None:
         """Compare the heads with the backend's now; the watcher does this by itself."""
@@ -262,14 +272,27 @@ class StoreReader:
                     f"the store at {redact(self._url)} is not the one that was opened: it is at change "
                     f"{loaded.change}, {view.change} had been seen; restore it or open it again"
                 )
-            self._check_signatures(changed)
-            if changed:
-                self._view = view.advance(changed, loaded.change)
-                self._pushes += 1
-                symbols = dict.fromkeys(symbol for (_, symbol), head in changed.items() if head.record)
-                for block in self._blocks:  # before the subscribers: what they do may take long
-                    block.put(self._view, symbols)
-                self._tell(changed)
+            self._apply(view, changed, loaded.change)
+
+    def _apply(self, view: View, changed: Mapping[tuple[str, str], Head], change: int) -> None:
+        self._check_signatures(changed)
+        if changed:
+            self._view = view.advance(changed, change)
+            self._pushes += 1
+            symbols = dict.fromkeys(symbol for (_, symbol), head in changed.items() if head.record)
+            for block in self._blocks:  # before the subscribers: what they do may take long
+                block.put(self._view, symbols)
+            self._tell(changed)
+
+    def _apply_own(self, sealed: Sequence[Sealed], change: int | None) -> bool:
+        """Take over what this process has just appended, if nobody else has appended since the view was read."""
+        with self._applying:
+            view = self._view
+            if change is None or isinstance(view, NoView) or view.change + len(sealed) != change:
+                return False
+            own = [Stored(one.payload, one.hash) for one in sealed]
+            self._apply(view, merge_heads(view, own, self._monotonic_ns()), change)
+            return True
 
     def _beat_blocks(self, damaged: bool) -> None:
         for block in self._blocks:
@@ -280,10 +303,13 @@ class StoreReader:
         if self._trusted is None:
             return
         for (kind, symbol), head in changed.items():
-            for problem in self._trusted.problems(head.payload):
-                raise CorruptRecordError(
-                    f"{kind}/{symbol} version {head.version_id} is not taken over: {problem}"
-                )
+            self._refuse_unsigned(kind, symbol, head.payload)
+
+    def _refuse_unsigned(self, kind: str, symbol: str, payload: bytes) -> None:
+        assert self._trusted is not None
+        for problem in self._trusted.problems(payload):
+            number = decode_content(payload)[0].version_id
+            raise CorruptRecordError(f"{kind}/{symbol} version {number} is not taken over: {problem}")
 
     def _tell(self, changed: Mapping[tuple[str, str], Head]) -> None:
         for head in changed.values():

@@ -36,6 +36,7 @@ __all__ = [
     "decode_record",
     "encode_fields",
     "encode_parameters",
+    "parameters_of",
     "plain",
     "seal",
     "signed_bytes",
@@ -237,7 +238,7 @@ _CONTENT = msgspec.json.Decoder(Content)
 _ENVELOPE = msgspec.json.Decoder(_Signed)
 
 
-def decode_parameters(kind: str, values: bytes) -> Parameters:
+def decode_parameters(kind: str, values: bytes | msgspec.Raw) -> Parameters:
     """Decode and check the values of one record; the message of a refusal names the field's path."""
     try:
         return _DECODERS[kind].decode(values)
@@ -262,9 +263,8 @@ def decode_content(payload: bytes) -> tuple[Content, tuple[Signature, ...]]:
     return content, signatures
 
 
-def decode_record(payload: bytes) -> VersionRecord:
-    """Decode one stored version of the four public kinds and check every value again."""
-    content, signatures = decode_content(payload)
+def parameters_of(content: Content) -> Parameters:
+    """Decode the record in ``content``, check every value again, and give it its version."""
     version = ParameterVersion(
         version_id=content.version_id,
         updated_at=content.updated_at,
@@ -274,10 +274,18 @@ def decode_record(payload: bytes) -> VersionRecord:
         symbol=content.symbol,
         origin=content.origin,
     )
-    parameters = decode_parameters(content.kind, bytes(content.parameters))
+    parameters = decode_parameters(content.kind, content.parameters)
     msgspec.structs.force_setattr(parameters, "version", version)  # not shared yet: decoded just now
+    return parameters
+
+
+def decode_record(payload: bytes) -> VersionRecord:
+    """Decode one stored version of the four public kinds and check every value again."""
+    content, signatures = decode_content(payload)
+    parameters = parameters_of(content)
+    assert parameters.version is not None
     return VersionRecord(
-        version=version,
+        version=parameters.version,
         parameters=parameters,
         calibrated_at=content.calibrated_at,
         evidence=content.evidence,

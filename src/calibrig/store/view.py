@@ -14,9 +14,17 @@ from calibrig.parameters import (
     SignalModel,
 )
 from calibrig.store.backend import Stored
-from calibrig.store.record import RECORD_TYPES, Content, VersionRecord, decode_content, decode_record
+from calibrig.store.record import (
+    RECORD_TYPES,
+    Content,
+    Parameters,
+    VersionRecord,
+    decode_content,
+    decode_record,
+    parameters_of,
+)
 
-__all__ = ["Head", "NoView", "View", "merge_heads"]
+__all__ = ["Head", "NoView", "View", "merge_heads", "read_fetched"]
 
 Key = tuple[str, str]
 
@@ -92,6 +100,19 @@ class NoView:
         raise StoreError(self._why)
 
 
+def check_no_step_back(kind: str, symbol: str, version_id: int, digest: str, known: Head) -> None:
+    """Refuse a head that is older than ``known``, or the same number with another content."""
+    if version_id < known.version_id:
+        raise CorruptRecordError(
+            f"{kind}/{symbol} went back from version {known.version_id} to {version_id}: the backend has lost "
+            f"versions; restore it or open another store"
+        )
+    if version_id == known.version_id and digest != known.hash:
+        raise CorruptRecordError(
+            f"{kind}/{symbol} version {version_id} has changed its content; run `calibrig store verify`"
+        )
+
+
 def merge_heads(view: View, stored: Iterable[Stored], seen_ns: int) -> dict[Key, Head]:
     """Decode heads that are newer than the view's; a version never goes back."""
     changed: dict[Key, Head] = {}
@@ -101,13 +122,29 @@ def merge_heads(view: View, stored: Iterable[Stored], seen_ns: int) -> dict[Key,
         known = view.heads.get(key)
         if known is None or head.version_id > known.version_id:
             changed[key] = head
-        elif head.version_id == known.version_id and head.hash != known.hash:
-            raise CorruptRecordError(
-                f"{key[0]}/{key[1]} version {head.version_id} has changed its content; run `calibrig store verify`"
-            )
-        elif head.version_id < known.version_id:
-            raise CorruptRecordError(
-                f"{key[0]}/{key[1]} went back from version {known.version_id} to {head.version_id}: the backend "
-                f"has lost versions; restore it or open another store"
-            )
+        else:
+            check_no_step_back(*key, head.version_id, head.hash, known)
     return changed
+
+
+def read_fetched(view: View, kind: str, symbol: str, stored: Stored) -> Parameters:
+    """Decode a head that was just asked for, once it is what the key can hold.
+
+    It must have the hash it was stored with, be of the key asked for, and be no older than what the view knows. The same
+    bytes are not decoded twice: a version that the view knows is the view's.
+    """
+    known = view.heads.get((kind, symbol))
+    if hashlib.sha256(stored.payload).hexdigest() != stored.hash:
+        raise CorruptRecordError(
+            f"the head of {kind}/{symbol} does not have the hash it was stored with; run `calibrig store verify`"
+        )
+    if known is not None and known.hash == stored.hash and known.record is not None:
+        return known.record.parameters
+    content, _ = decode_content(stored.payload)
+    if content.kind != kind or content.symbol != symbol:
+        raise CorruptRecordError(
+            f"the head of {kind}/{symbol} is a version of {content.kind}/{content.symbol}; run `calibrig store verify`"
+        )
+    if known is not None:
+        check_no_step_back(kind, symbol, content.version_id, stored.hash, known)
+    return parameters_of(content)

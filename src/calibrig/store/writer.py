@@ -103,8 +103,9 @@ class StoreWriter(StoreReader):
         for attempt in range(1_000_000):
             backend, view = self._open()
             sealed = [self._seal(draft, view, expected.get((draft.kind, draft.symbol))) for draft in drafts]
+            change: int | None = None
             try:
-                backend.append(sealed)
+                change = backend.append(sealed)
             except VersionConflictError:
                 if attempt:
                     time.sleep(random.uniform(0, min(0.02, 0.0005 * attempt)))
@@ -117,7 +118,8 @@ class StoreWriter(StoreReader):
                     raise
                 _LOG.warning("the connection broke after the write had been done: %s", error)
             break
-        self.refresh()
+        if not self._apply_own(sealed, change):
+            self.refresh()
         return tuple(decode_record(one.payload).version for one in sealed)
 
     def _seal(self, draft: Draft, view: View, expected: int | None) -> Sealed:

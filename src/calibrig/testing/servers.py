@@ -2,7 +2,7 @@
 
 Nothing is installed on the machine. A server gets a folder of its own under the temporary directory and the kernel
 ends it when the starting process dies, however it dies; the folder of a killed process is removed by the next start.
-PostgreSQL refuses root, so as root its files are copied beside its data and it runs as an unprivileged user.
+As root the programs are copied beside their data and run as an unprivileged user (PostgreSQL refuses root).
 """
 
 from __future__ import annotations
@@ -185,18 +185,27 @@ class ValkeyServer(_Server):
     appendonly : bool
         False: keep nothing, as a plain cache does.
     program : str, optional
-        Another server program, for example Debian's ``redis-server``.
+        Another server program, for example ``/usr/bin/redis-check-rdb`` of Debian's redis-tools, which is the server
+        when called by the server's name.
     """
 
     def __init__(self, *, appendonly: bool = True, program: str | None = None) -> None:
-        self._program = program or _valkey_program()
+        source = Path(program or _valkey_program())
         self._appendonly = appendonly
         super().__init__()
+        self._program = self.folder / "redis-server"
+        if os.geteuid() == 0:  # where an unprivileged user can read it
+            shutil.copyfile(source, self._program)
+            self._program.chmod(0o755)
+            self.folder.chmod(0o755)
+            _give(self.folder)
+        else:
+            self._program.symlink_to(source)
 
     def command(self) -> list[str]:
         """Return the command line of the server."""
         return [
-            self._program,
+            str(self._program),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
             *("--unixsocket", str(self.folder / "s"), "--daemonize", "no", "--save", ""),
             *("--appendonly", "yes" if self._appendonly else "no", "--appendfsync", "always"),

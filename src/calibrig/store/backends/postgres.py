@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors as pg
+from psycopg import pq
 from psycopg.rows import tuple_row
 
 from calibrig.errors import (
@@ -26,6 +25,7 @@ from calibrig.errors import (
 )
 from calibrig.store.backend import Heads, HistoryQuery, Stored
 from calibrig.store.backends import postgres_observations
+from calibrig.store.backends.postgres_link import TIMEOUT_S, TimedConnection
 from calibrig.store.backends.postgres_schema import MIGRATIONS
 from calibrig.store.observations import Observation, ObservationQuery
 from calibrig.store.record import Sealed
@@ -33,37 +33,17 @@ from calibrig.store.urls import redact, take_options
 
 __all__ = ["PostgresBackend"]
 
-TIMEOUT_S = 0.5  # for every answer; psycopg alone would wait for ever
 WRITE_TIMEOUT_S = 10.0  # an append may queue behind other writers
-CONNECT_TIMEOUT_S = 0.6
 SCHEMA = len(MIGRATIONS)
 _PAGE = 512
 Row = tuple[Any, ...]
-
-
-class _Timed(psycopg.Connection[Row]):
-    """A connection whose every wait ends: psycopg's own default is to wait for ever."""
-
-    limit_s: float = TIMEOUT_S
-
-    @classmethod
-    def _connect_gen(cls, conninfo: str = "") -> Any:
-        """Connect within our own limit: the driver's shortest is two seconds, and one must be back sooner."""
-        steps = super()._connect_gen(conninfo)
-        until = time.monotonic() + CONNECT_TIMEOUT_S
-        try:
-            wanted = next(steps)
-            while True:
-                ready = yield wanted
-                if time.monotonic() > until:
-                    steps.close()
-                    raise psycopg.OperationalError(f"no connection within {CONNECT_TIMEOUT_S:g} s")
-                wanted = steps.send(ready)
-        except StopIteration as end:
-            return end.value
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        return super().wait(gen, interval, self.limit_s if timeout is None else timeout)
+_T = TypeVar("_T")
+# What is asked often; prepared once on each connection.
+_HEADS = (
+    b"SELECT s.change, s.store_id, h.hash, v.payload FROM store s LEFT JOIN heads h ON h.change > $1 "
+    b"LEFT JOIN versions v ON v.change = h.change ORDER BY h.change"
+)
+_HEAD = b"SELECT payload, hash FROM versions WHERE kind = $1 AND symbol = $2 ORDER BY version_id DESC LIMIT 1"
 
 
 class _DoesNotFollowError(StoreError):
@@ -93,8 +73,9 @@ class PostgresBackend:
         self._lock = threading.RLock()
         self._waiting = threading.Lock()
         self._closed = False
-        self._connection: _Timed | None = None
-        self._listener: _Timed | None = None
+        self._connection: TimedConnection | None = None
+        self._listener: TimedConnection | None = None
+        self._seen = 0  # the newest change that load_heads has answered with
         try:
             self._migrate(create)
         except BaseException:
@@ -103,17 +84,19 @@ class PostgresBackend:
 
     # -- connections --------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> _Timed:
+    def _connect(self) -> TimedConnection:
         with self._errors():
-            return _Timed.connect(
+            return TimedConnection.connect(
                 self._conninfo,
                 autocommit=True,
                 row_factory=tuple_row,
                 prepare_threshold=1,
                 connect_timeout=2,  # the driver's shortest; ours ends sooner
                 application_name="calibrig",
+                client_encoding="utf8",
                 options=f"-c statement_timeout={int(WRITE_TIMEOUT_S * 1000)} -c timezone=UTC "
-                f"-c search_path={self._schema},pg_catalog -c lock_timeout={int(WRITE_TIMEOUT_S * 1000)}",
+                f"-c search_path={self._schema},pg_catalog -c plan_cache_mode=force_generic_plan "
+                f"-c lock_timeout={int(WRITE_TIMEOUT_S * 1000)}",
                 keepalives_idle=5,
                 keepalives_interval=2,
                 keepalives_count=2,
@@ -171,7 +154,7 @@ class PostgresBackend:
         )
 
     @contextlib.contextmanager
-    def _working(self, limit_s: float = TIMEOUT_S) -> Iterator[_Timed]:
+    def _working(self, limit_s: float = TIMEOUT_S) -> Iterator[TimedConnection]:
         """Lend the connection to one thread; a broken one is thrown away, the next call makes another."""
         with self._lock:
             if self._closed:
@@ -185,20 +168,42 @@ class PostgresBackend:
                     yield connection
             except StoreUnavailableError:
                 self._connection = None
-                _throw_away(connection)
+                connection.throw_away()
                 raise
 
-    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+    def _twice(self, question: Callable[[TimedConnection], _T]) -> _T:
         """Ask; once more on a fresh connection, because the server may have been restarted since."""
         for again in (True, False):
             had = self._connection
             try:
                 with self._working() as connection:
-                    return connection.execute(sql, values).fetchall()
-            except StoreUnavailableError:
-                if not again or had is None or "timeout" in str(had):
+                    return question(connection)
+            except StoreUnavailableError as error:
+                if not again or had is None or "timeout" in str(error):
                     raise
         raise AssertionError("not reached")
+
+    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        return self._twice(lambda connection: connection.execute(sql, values).fetchall())
+
+    def _ask(self, name: bytes, sql: bytes, values: Sequence[bytes]) -> pq.abc.PGresult:
+        """Run a statement that is prepared once on each connection."""
+        with self._lock:
+            connection = self._connection
+            if connection is None or self._closed:
+                return self._twice(lambda fresh: fresh.ask(name, sql, values))
+            connection.limit_s = TIMEOUT_S
+            try:
+                return connection.ask(name, sql, values)
+            except psycopg.Error as error:
+                failed: list[psycopg.Error] = [error]
+
+            def question(connection: TimedConnection) -> pq.abc.PGresult:
+                if failed:
+                    raise failed.pop()
+                return connection.ask(name, sql, values)
+
+            return self._twice(question)
 
     # -- schema -------------------------------------------------------------------------------------------------------
 
@@ -236,7 +241,7 @@ class PostgresBackend:
             for number in range(present + 1, SCHEMA + 1):
                 connection.execute(f"INSERT INTO {self._schema}.migrations (number) VALUES (%s)", [number])
 
-    def _present_schema(self, connection: _Timed | None = None) -> int:
+    def _present_schema(self, connection: TimedConnection | None = None) -> int:
         # Asked of the tables, not by to_regclass: that may answer from a cache older than the lock just taken.
         sql = (
             "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -251,18 +256,21 @@ class PostgresBackend:
 
     def load_heads(self, after: int) -> Heads:
         """Read the heads that changed after ``after``, in one statement and so in one snapshot."""
-        rows = self._read(
-            "SELECT s.change, s.store_id, h.hash, v.payload FROM store s "
-            "LEFT JOIN heads h ON h.change > %s LEFT JOIN versions v ON v.change = h.change ORDER BY h.change",
-            [after],
-        )
-        if not rows:
+        found = self._ask(b"heads", _HEADS, (b"%d" % after,))
+        value = found.get_value
+        if not found.ntuples:
             raise CorruptRecordError(f"{self._shown} has lost its store row; restore a backup")
-        change, store_id = rows[0][:2]
-        heads = [(digest, payload) for _, _, digest, payload in rows if digest is not None]
-        if any(payload is None for _, payload in heads):
-            raise CorruptRecordError(f"{self._shown} has a head whose version is missing; restore a backup")
-        return Heads(change, tuple(Stored(payload.encode(), digest) for digest, payload in heads), store_id)
+        heads = []
+        for row in range(found.ntuples):
+            digest, payload = value(row, 2), value(row, 3)
+            if digest is not None and payload is None:
+                raise CorruptRecordError(
+                    f"{self._shown} has a head whose version is missing; restore a backup"
+                )
+            if digest is not None and payload is not None:
+                heads.append(Stored(payload, digest.decode()))
+        self._seen = int.from_bytes(value(0, 0) or b"")
+        return Heads(self._seen, tuple(heads), (value(0, 1) or b"").decode())
 
     def append(self, records: Sequence[Sealed]) -> None:
         """Append all records or none, in one function; on the server's disk when this returns."""
@@ -313,16 +321,15 @@ class PostgresBackend:
     def as_of(self, kind: str, symbol: str, time_ns: int | None) -> Stored | None:
         """Read the head, or the newest version of ``time_ns`` or before."""
         if time_ns is None:
-            rows = self._read(
-                "SELECT payload, hash FROM versions WHERE kind = %s AND symbol = %s ORDER BY version_id DESC LIMIT 1",
-                (kind, symbol),
-            )
-        else:
-            rows = self._read(
-                "SELECT payload, hash FROM versions WHERE kind = %s AND symbol = %s AND updated_at <= %s "
-                "ORDER BY version_id DESC LIMIT 1",
-                (kind, symbol, time_ns),
-            )
+            found = self._ask(b"head", _HEAD, (kind.encode(), symbol.encode()))
+            if not found.ntuples:
+                return None
+            return Stored(found.get_value(0, 0) or b"", (found.get_value(0, 1) or b"").decode())
+        rows = self._read(
+            "SELECT payload, hash FROM versions WHERE kind = %s AND symbol = %s AND updated_at <= %s "
+            "ORDER BY version_id DESC LIMIT 1",
+            (kind, symbol, time_ns),
+        )
         return Stored(rows[0][0].encode(), rows[0][1]) if rows else None
 
     def append_observations(self, observations: Sequence[Observation]) -> None:
@@ -363,7 +370,12 @@ class PostgresBackend:
         return names
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a notification on a connection of its own."""
+        """Wait for news on a connection of its own.
+
+        A notification of this opener's own is no news, and neither is one of a change that ``load_heads`` has answered
+        with.
+        """
+        until = time.monotonic() + timeout_s
         with self._waiting:
             if self._closed:
                 return False
@@ -374,13 +386,25 @@ class PostgresBackend:
                 return True  # something may have been missed while nobody listened
             try:
                 with self._errors():
-                    return any(True for _ in self._listener.notifies(timeout=timeout_s, stop_after=1))
+                    while (left := until - time.monotonic()) > 0:
+                        told = self._listener.newest_notification(left)
+                        if told is None:
+                            return False
+                        if self._is_news(*told):
+                            return True
+                return False
             except StoreError:
                 listener, self._listener = self._listener, None
-                _throw_away(listener)
+                listener.throw_away()
                 if self._has_closed():
                     return False
                 raise
+
+    def _is_news(self, change: bytes, process: int) -> bool:
+        own = self._connection
+        if own is not None and not own.closed and own.pgconn.backend_pid == process:
+            return False
+        return change.isdigit() and int(change) > self._seen
 
     def _has_closed(self) -> bool:
         return self._closed  # another thread may have closed it meanwhile
@@ -392,29 +416,15 @@ class PostgresBackend:
         self._closed = True
         listener = self._listener
         if listener is not None:
-            _shut(listener)
+            listener.shut()
         with self._waiting:
             if self._listener is not None:
-                _throw_away(self._listener)
+                self._listener.throw_away()
                 self._listener = None
         with self._lock:
             if self._connection is not None:
-                _throw_away(self._connection)
+                self._connection.throw_away()
                 self._connection = None
-
-
-def _shut(connection: psycopg.Connection[Row]) -> None:
-    """Shut the socket that another thread waits on, so that its wait ends."""
-    with (
-        contextlib.suppress(OSError, psycopg.Error),
-        socket.socket(fileno=os.dup(connection.fileno())) as link,
-    ):
-        link.shutdown(socket.SHUT_RDWR)
-
-
-def _throw_away(connection: psycopg.Connection[Row]) -> None:
-    with contextlib.suppress(psycopg.Error, OSError):
-        connection.close()
 
 
 def _take_schema(url: str) -> tuple[str, str]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from calibrig.errors import (
     CorruptRecordError,
@@ -24,6 +21,7 @@ from calibrig.errors import (
     VersionConflictError,
 )
 from calibrig.store.backend import Heads, HistoryQuery, Stored
+from calibrig.store.backends.redis_link import TIMEOUT_S, Link, RedisLinks, Word
 from calibrig.store.backends.redis_observations import RedisObservations
 from calibrig.store.observations import Observation, ObservationQuery
 from calibrig.store.record import Content, Sealed, decode_content
@@ -31,15 +29,13 @@ from calibrig.store.urls import redact, take_options
 
 __all__ = ["RedisBackend"]
 
-TIMEOUT_S = 0.5  # for every answer: a server that hangs must be noticed within a second
-CONNECT_TIMEOUT_S = 0.5
 SCHEMA = 1
 _HEX = 64
 _PAGE = 256
 _LOG = logging.getLogger("calibrig.store")
-_T = TypeVar("_T")
 
-# KEYS: store, changes, one list per record. ARGV: channel, then per record: field, version before, hash before, element.
+# KEYS: store, changes, one list per record. ARGV: channel, then per record: field, version before, hash before,
+# element; last, who publishes.
 # A list holds the versions of one key; its length is the number of the head. Integers stay below 2^53: they count.
 _APPEND = """
 local number, last = {}, {}
@@ -64,7 +60,7 @@ for i = 3, #KEYS do
     change = redis.call('HINCRBY', KEYS[1], 'change', 1)
     redis.call('ZADD', KEYS[2], change, ARGV[at + 1])
 end
-redis.call('PUBLISH', ARGV[1], change)
+redis.call('PUBLISH', ARGV[1], change .. ' ' .. ARGV[#ARGV])
 return {change, 0, 0}
 """
 # KEYS: store, changes. ARGV: change number, prefix of the lists.
@@ -103,45 +99,53 @@ class RedisBackend:
         self._channel = f"{tag}:changed"
         self._closed = False
         self._waiting = threading.Lock()
-        self._subscription: Any = None
+        self._subscription: Link | None = None
+        self._seen = 0  # the newest change that load_heads has answered with
+        self._name = secrets.token_hex(4).encode()  # of this opener, in what it publishes
         try:
-            self._client: Any = redis.Redis.from_url(
-                url,
-                socket_timeout=TIMEOUT_S,
-                socket_connect_timeout=CONNECT_TIMEOUT_S,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=False,
-                client_name="calibrig",
-            )
+            self._links = RedisLinks(url)
         except (ValueError, redis.RedisError) as error:
             raise InvalidInputError(f"{self._shown} is no Redis URL: {redact(str(error))}") from None
-        self._append_script = self._client.register_script(_APPEND)
-        self._heads_script = self._client.register_script(_HEADS)
-        self._observations = RedisObservations(self._client, self._ask, f"{tag}:observations:")
+        self._observations = RedisObservations(self._links, self._repeated, f"{tag}:observations:")
         try:
             self._check_persistence(options.get("allow", ""))
             self._begin(create)
         except BaseException:
-            self._client.close()
+            self._links.close()
             raise
 
     # -- asking the server ------------------------------------------------------------------------------------------
 
-    def _ask(self, question: Callable[[], _T], *, again: bool = True) -> _T:
-        """Ask; once more on a fresh connection where asking twice is harmless; and say what went wrong."""
+    def _ask(self, *words: Word) -> Any:
+        return self._repeated(self._links.ask, *words)
+
+    def _repeated(self, question: Callable[..., Any], *words: Any) -> Any:
+        """Ask; once more on a fresh connection, where asking twice is harmless."""
+        if not self._closed:
+            try:
+                return question(*words)
+            except redis.TimeoutError as error:
+                raise self._silent() from error
+            except redis.RedisError:
+                pass
+        return self._translated(lambda: question(*words))
+
+    def _silent(self) -> StoreUnavailableError:
+        return StoreUnavailableError(f"{self._shown} does not answer within {TIMEOUT_S:g} s; try again")
+
+    def _translated(self, question: Callable[[], Any]) -> Any:
+        """Ask and say what went wrong."""
         if self._closed:
             raise StoreError(f"the store at {self._shown} is closed; open it again")
         try:
             return question()
         except redis.TimeoutError as error:
-            raise StoreUnavailableError(f"{self._shown} does not answer within {TIMEOUT_S:g} s") from error
+            raise self._silent() from error
         except redis.AuthenticationError as error:
             raise RefusedError(
                 f"{self._shown} refuses the user or the password ({_words(error)}); check both"
             ) from None
         except redis.ConnectionError as error:
-            if again and not isinstance(error, redis.BusyLoadingError):
-                return self._ask(question, again=False)
             raise StoreUnavailableError(
                 f"{self._shown} cannot be reached ({_words(error)}); try again"
             ) from None
@@ -171,8 +175,7 @@ class RedisBackend:
     def _check_persistence(self, allow: str) -> None:
         if allow not in {"", "no-persistence"}:
             raise InvalidInputError(f"allow is {allow!r}; the only value is no-persistence")
-        about = self._ask(lambda: self._client.info("persistence"))
-        if int(about.get("aof_enabled", 0)):
+        if b"aof_enabled:1" in self._ask("INFO", "persistence"):
             return
         if not allow:
             raise RefusedError(
@@ -182,13 +185,13 @@ class RedisBackend:
         _LOG.warning("%s keeps nothing: versions are lost when it ends", self._shown)
 
     def _begin(self, create: bool) -> None:
-        present = self._ask(lambda: self._client.hget(self._store, "schema"))
+        present = self._ask("HGET", self._store, "schema")
         if present is None:
             if not create:
                 raise MissingFileError(f"there is no store at {self._shown}; run: calibrig store init")
-            self._ask(lambda: self._client.hsetnx(self._store, "store_id", secrets.token_hex(16)))
-            self._ask(lambda: self._client.hsetnx(self._store, "schema", SCHEMA))
-            present = self._ask(lambda: self._client.hget(self._store, "schema"))
+            self._ask("HSETNX", self._store, "store_id", secrets.token_hex(16))
+            self._ask("HSETNX", self._store, "schema", SCHEMA)
+            present = self._ask("HGET", self._store, "schema")
         if int(present) > SCHEMA:
             raise RefusedError(
                 f"{self._shown} has store schema {int(present)}, this calibrig knows {SCHEMA}; upgrade calibrig"
@@ -201,35 +204,36 @@ class RedisBackend:
 
     def load_heads(self, after: int) -> Heads:
         """Read the heads that changed after ``after`` in one script."""
-        answer = self._ask(
-            lambda: self._heads_script(keys=[self._store, self._changes], args=[after, self._lists])
-        )
+        answer = self._repeated(self._links.run, _HEADS, (self._store, self._changes), (after, self._lists))
         change, store_id, *elements = answer
-        return Heads(int(change), tuple(self._stored(one) for one in elements), store_id.decode())
+        self._seen = int(change)
+        return Heads(self._seen, tuple(self._stored(one) for one in elements), store_id.decode())
 
     def _stored(self, element: bytes) -> Stored:
         if len(element) <= _HEX:
             raise CorruptRecordError(f"{self._shown} has a head whose version is missing; restore a backup")
         return Stored(element[_HEX:], element[:_HEX].decode(errors="replace"))
 
-    def append(self, records: Sequence[Sealed]) -> None:
+    def append(self, records: Sequence[Sealed]) -> int:
         """Append all records or none, in one script; with ``appendfsync always`` on the disk when this returns."""
         keys = [self._store, self._changes, *(self._list(one.kind, one.symbol) for one in records)]
-        arguments: list[str | int | bytes] = [self._channel]
+        arguments: list[Word] = [self._channel]
         for one in records:
             element = one.hash.encode() + one.payload
             arguments += [f"{one.kind}/{one.symbol}", one.version_id - 1, one.previous_hash, element]
-        change, index, present = self._ask(
-            lambda: self._append_script(keys=keys, args=arguments), again=False
+        arguments.append(self._name)
+        change, index, present = self._translated(
+            lambda: self._links.run(_APPEND, keys, arguments, at_most_once=True)
         )
         if change < 0:
             record = records[index]
             raise VersionConflictError(
                 f"{record.kind}/{record.symbol} is at version {present}, not {record.version_id - 1}"
             )
+        return int(change)
 
     def _keys(self, query: HistoryQuery) -> list[tuple[str, str]]:
-        fields: list[bytes] = self._ask(lambda: self._client.zrange(self._changes, 0, -1))
+        fields: list[bytes] = self._ask("ZRANGE", self._changes, 0, -1)
         keys = [tuple(field.decode().split("/", 1)) for field in fields]
         return sorted(
             (kind, symbol)
@@ -243,14 +247,14 @@ class RedisBackend:
             if query.version_id is not None:
                 yield from self._page(kind, symbol, query.version_id - 1, query.version_id - 1, query)
                 continue
-            length: int = self._ask(partial(self._client.llen, self._list(kind, symbol)))
+            length: int = self._ask("LLEN", self._list(kind, symbol))
             for start in range(0, length, _PAGE):
                 yield from self._page(kind, symbol, start, start + _PAGE - 1, query)
 
     def _page(self, kind: str, symbol: str, first: int, last: int, query: HistoryQuery) -> Iterator[Stored]:
         if first < 0:
             return
-        elements = self._ask(lambda: self._client.lrange(self._list(kind, symbol), first, last))
+        elements = self._ask("LRANGE", self._list(kind, symbol), first, last)
         for element in elements:
             stored = self._stored(element)
             everything = query.since is None and query.until is None and query.updated_by is None
@@ -261,12 +265,12 @@ class RedisBackend:
         """Read the head, or page back to the newest version of ``time_ns`` or before."""
         name = self._list(kind, symbol)
         if time_ns is None:
-            element = self._ask(lambda: self._client.lindex(name, -1))
+            element = self._repeated(self._links.ask, "LINDEX", name, -1)
             return self._stored(element) if element is not None else None
-        end = self._ask(lambda: self._client.llen(name))
+        end = self._ask("LLEN", name)
         while end > 0:
             start = max(0, end - _PAGE)
-            elements: list[bytes] = self._ask(partial(self._client.lrange, name, start, end - 1))
+            elements: list[bytes] = self._ask("LRANGE", name, start, end - 1)
             for element in reversed(elements):
                 stored = self._stored(element)
                 if decode_content(stored.payload)[0].updated_at <= time_ns:
@@ -287,60 +291,55 @@ class RedisBackend:
         self._observations.expire(before_ns)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a message of the channel; a broken subscription is made anew by the next call."""
+        """Wait for news on the channel; a broken subscription is made anew by the next call.
+
+        A message of this opener's own is no news, and neither is one of a change that ``load_heads`` has answered with.
+        """
+        until = time.monotonic() + timeout_s
         with self._waiting:
             if self._closed:
                 return False
             try:
                 if self._subscription is None:
-                    self._subscription = self._client.pubsub(ignore_subscribe_messages=True)
-                    self._ask(lambda: self._subscription.subscribe(self._channel), again=False)
+                    self._subscription = self._translated(lambda: self._links.subscribe(self._channel))
                     return True  # something may have been missed while nobody listened
-                message = self._ask(lambda: self._subscription.get_message(timeout=timeout_s), again=False)
-                while message is not None and self._drain():
-                    pass
+                listen = self._subscription.listen
+                while (left := until - time.monotonic()) > 0:
+                    message = self._translated(lambda: listen(left))
+                    if message is None:
+                        return False
+                    if self._is_news(message):
+                        return True
+                return False
             except StoreError:
                 self._drop_subscription()
                 if self._has_closed():
                     return False
                 raise
-            except TypeError:  # redis-py polls a socket that was closed while it waited
-                self._drop_subscription()
-                return not self._has_closed()
-            return message is not None
 
-    def _drain(self) -> bool:
-        """Take a message that is already here: one look at the heads answers all of them."""
-        return self._ask(lambda: self._subscription.get_message(timeout=0.0), again=False) is not None
+    def _is_news(self, message: Any) -> bool:
+        change, _, name = message[2].partition(b" ") if len(message) == 3 else (b"", b"", b"")
+        return name != self._name and not (change.isdigit() and int(change) <= self._seen)
 
     def _drop_subscription(self) -> None:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
-            with contextlib.suppress(redis.RedisError, OSError):
-                subscription.close()
+            subscription.close()
 
     def _has_closed(self) -> bool:
         return self._closed  # another thread may have closed it meanwhile
 
     def close(self) -> None:
-        """Close the connections; safe twice; a ``wait`` in another thread ends at the next message or timeout."""
+        """Close the connections; safe twice; ends a ``wait`` in another thread."""
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(redis.RedisError, OSError):
-            self._interrupt()
+        subscription = self._subscription
+        if subscription is not None:
+            subscription.shut()
         with self._waiting:
             self._drop_subscription()
-        with contextlib.suppress(redis.RedisError, OSError):
-            self._client.close()
-
-    def _interrupt(self) -> None:
-        """Shut the socket that a waiting thread reads from."""
-        subscription = self._subscription
-        connection = getattr(subscription, "connection", None)
-        link = getattr(connection, "_sock", None)
-        if link is not None:
-            link.shutdown(2)
+        self._links.close()
 
 
 def _words(error: Exception) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from calibrig.errors import CorruptRecordError
+from calibrig.store.backends.redis_link import RedisLinks
 from calibrig.store.observations import Observation, ObservationQuery
 
 __all__ = ["MAX_SERIES_LENGTH", "RedisObservations"]
@@ -46,18 +46,16 @@ class RedisObservations:
 
     Parameters
     ----------
-    client : redis.Redis
+    links : RedisLinks
         The backend's.
-    ask : callable
-        Asks with the backend's limits and typed errors.
+    repeat : callable
+        Asks by one of their functions, twice where need be, with the backend's typed errors.
     key : str
         Set of the series' names; each series lies at this key with its name behind.
     """
 
-    def __init__(self, client: Any, ask: Callable[[Callable[[], Any]], Any], key: str) -> None:
-        self._client, self._ask, self._key = client, ask, key
-        self._append = client.register_script(_APPEND)
-        self._expire = client.register_script(_EXPIRE)
+    def __init__(self, links: RedisLinks, repeat: Callable[..., Any], key: str) -> None:
+        self._links, self._repeat, self._key = links, repeat, key
 
     def append(self, observations: Sequence[Observation]) -> None:
         """Append in one script: all or none."""
@@ -66,12 +64,12 @@ class RedisObservations:
             name = msgspec.json.encode((one.kind, one.symbol, one.metric))
             element = msgspec.json.encode((one.time_ns, float(one.value), one.source))
             arguments += [name, one.time_ns // 1000, element]
-        self._ask(lambda: self._append(keys=[self._key], args=arguments))
+        self._repeat(self._links.run, _APPEND, (self._key,), arguments)
 
     def read(self, query: ObservationQuery) -> Iterator[Observation]:
         """Yield the newest asked for: the series are merged, each read backwards page by page."""
         series = []
-        for name in self._ask(lambda: self._client.smembers(self._key)):
+        for name in self._repeat(self._links.ask, "SMEMBERS", self._key):
             key = msgspec.json.decode(name)
             wanted = zip((query.kind, query.symbol, query.metric), key, strict=True)
             if all(value in {None, own} for value, own in wanted):
@@ -88,8 +86,8 @@ class RedisObservations:
         low: Any = "-inf" if query.since is None else query.since // 1000
         start = 0
         while True:
-            ask = partial(self._client.zrevrangebyscore, place, high, low, start=start, num=_PAGE)
-            page = self._ask(ask)
+            limit = ("LIMIT", start, _PAGE)
+            page = self._repeat(self._links.ask, "ZREVRANGEBYSCORE", place, high, low, *limit)
             found = sorted((self._decode(key, element) for element in page), key=_order, reverse=True)
             yield from (one for one in found if query.wants(one))
             if len(page) < _PAGE:
@@ -107,7 +105,7 @@ class RedisObservations:
 
     def expire(self, before_ns: int) -> None:
         """Remove what is older, and series that are empty then."""
-        self._ask(lambda: self._expire(keys=[self._key], args=[before_ns // 1000]))
+        self._repeat(self._links.run, _EXPIRE, (self._key,), (before_ns // 1000,))
 
 
 def _order(one: Observation) -> tuple[int, str, str, str, str]:

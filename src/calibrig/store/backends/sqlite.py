@@ -213,13 +213,15 @@ class SQLiteBackend:
             raise CorruptRecordError(f"{self.path} has a head whose version is missing; restore a backup")
         return Heads(change, tuple(Stored(*row) for row in rows), store_id)
 
-    def append(self, records: Sequence[Sealed]) -> None:
+    def append(self, records: Sequence[Sealed]) -> int:
         """Append all records or none; on the disk when this returns."""
+        change = 0
         with self._lock, self._errors(), self._transaction():
             for record in records:
-                self._append_one(record)
+                change = self._append_one(record)
+        return change
 
-    def _append_one(self, record: Sealed) -> None:
+    def _append_one(self, record: Sealed) -> int:
         head = self._connection.execute(
             "SELECT version_id, hash FROM heads WHERE kind = ? AND symbol = ?", (record.kind, record.symbol)
         ).fetchone()
@@ -248,6 +250,7 @@ class SQLiteBackend:
             "version_id = excluded.version_id, hash = excluded.hash, change = excluded.change",
             (record.kind, record.symbol, record.version_id, record.hash, cursor.lastrowid),
         )
+        return int(cursor.lastrowid or 0)
 
     def history(self, query: HistoryQuery) -> Iterator[Stored]:
         """Yield versions by key and number, with a connection of their own."""

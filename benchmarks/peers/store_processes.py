@@ -1,4 +1,4 @@
-"""Other processes of bench_store: ``writer URL SYMBOL HERTZ SECONDS`` and ``listener URL COUNT`` (delays as JSON)."""
+"""Other processes of bench_store: ``writer URL SYMBOL HERTZ SECONDS`` and ``listener URL COUNT`` (as JSON)."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def write(url: str, symbol: str, hertz: float, seconds: float) -> None:
 
 
 def listen(url: str, count: int) -> None:
-    """Print, for each version pushed here, the time from its stamp to the callback, ns."""
-    delays: list[int] = []
+    """Print, for each version pushed here, its number and when its callback ran, ns."""
+    told: list[tuple[int, int]] = []
     done = threading.Event()
 
     def take(version: object) -> None:
-        delays.append(time.time_ns() - version.updated_at)  # type: ignore[attr-defined]
-        if len(delays) >= count:
+        told.append((version.version_id, time.time_ns()))  # type: ignore[attr-defined]
+        if len(told) >= count:
             done.set()
 
     with ModelStore(url) as store:
         store.subscribe(take)
         print("ready", flush=True)
         done.wait(120.0)
-    print(json.dumps(delays), flush=True)
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,32 @@ def test_what_cannot_be_is_refused_in_one_sentence(shell: Shell) -> None:
     assert shell.json("get", "risk", "BTC")["version"]["version_id"] == 3
 
 
+def test_a_dry_run_refuses_what_the_write_would_refuse(shell: Shell) -> None:
+    limits = ("max_position=1", "normal_volatility_threshold=2", "elevated_volatility_threshold=3")
+    fields = (*limits, "high_stress_volatility_threshold=5")
+    shell("set", "risk", "X" * 100_000, *fields, "--dry-run", code=2)
+    assert "symbol has 100000 characters; give 1 to 200" in shell.err
+    shell("set", "risk", "BTC", "max_position=NaN", "--dry-run", code=2)
+    assert "it is 'NaN': give a value of that kind" in shell.err
+
+
+def test_a_file_of_fields_is_read_strictly(shell: Shell, tmp_path: Path) -> None:
+    """Two equal names, NaN and a missing comma are said with their place; nothing is written."""
+    path = tmp_path / "fields.json"
+    for text, words in (
+        ('{"max_position": 1, "max_position": 2}', "'max_position' stands there twice"),
+        ('{"max_position": NaN}', "NaN is no number"),
+        ('{"max_position": 1 "normal_multiplier": 1}', "line 1, column 20"),
+        ("[1]", "no object of fields"),
+    ):
+        path.write_text(text)
+        shell("set", "risk", "BTC", "--file", str(path), "--by", "anna", "-m", "x", code=2)
+        assert words in shell.err
+    shell("set", "risk", "BTC", "--file", str(tmp_path), "--by", "anna", "-m", "x", code=2)
+    assert "cannot be read" in shell.err
+    assert shell.json("get", "risk", "BTC")["version"]["version_id"] == 3
+
+
 def test_two_people(shell: Shell) -> None:
     shell("init", "--second-person", "risk,rollback", "--by", "ben")
     assert "proposed" in shell("set", "risk", "BTC", "max_position=900", "--by", "anna", "-m", "more")

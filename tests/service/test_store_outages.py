@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 import redis
@@ -21,8 +22,11 @@ from calibrig.errors import (
     RefusedError,
     StoreUnavailableError,
 )
+from calibrig.store import Backend, open_backend
+from calibrig.store.record import seal
+from calibrig.testing import RecordingBackend, ReplayedBackend
 from calibrig.testing.servers import PostgresServer, ValkeyServer, free_port
-from calibrig.testing.store import RISK, wait_until
+from calibrig.testing.store import RISK, SteppedClock, make_content, wait_until
 from calibrig.testing.store_outages import OUTAGES, run_outages
 
 
@@ -177,12 +181,6 @@ def test_roles_may_do_what_they_are_for_and_no_more(postgres_url: str) -> None:
 
 
 def test_a_forged_hash_is_refused_by_the_server(postgres_url: str) -> None:
-    import msgspec
-
-    from calibrig.store.record import seal
-    from calibrig.store.urls import open_backend
-    from calibrig.testing.store import make_content
-
     backend = open_backend(f"{postgres_url}?schema=s{secrets.token_hex(6)}")
     try:
         forged = msgspec.structs.replace(seal(make_content(1, "0" * 64)), hash="f" * 64)
@@ -261,3 +259,39 @@ def test_no_server_outlives_a_killed_test(tmp_path: Path) -> None:
     with ValkeyServer():  # the next start removes what the killed one left
         pass
     assert not any(Path(folder).exists() for folder in folders)
+
+
+def test_ones_own_writes_are_no_news_and_others_are(redis_url: str, postgres_url: str) -> None:
+    """A writer's notification does not wake its own watcher; one of another opener does, whatever was seen before."""
+    name = secrets.token_hex(6)
+    for url in (f"{redis_url}?prefix={name}", f"{postgres_url}?schema=s{name}"):
+        mine, theirs = open_backend(url), open_backend(url)
+        try:
+            assert mine.wait(5.0)  # the first call listens, and says that something may have been missed
+            first = seal(make_content(1, "0" * 64))
+            mine.append([first])
+            assert not mine.wait(0.3)
+            theirs.append([seal(make_content(2, first.hash))])
+            assert mine.wait(5.0)
+            assert [one.hash for one in mine.load_heads(1).heads] == [theirs.load_heads(0).heads[0].hash]
+        finally:
+            mine.close()
+            theirs.close()
+
+
+def test_a_servers_conversation_is_replayed_without_it(
+    tmp_path: Path, redis_url: str, postgres_url: str
+) -> None:
+    """Recorded from the real server, replayed with none: the same versions, hashes and audit."""
+    name = secrets.token_hex(6)
+    for url in (f"{redis_url}?prefix={name}", f"{postgres_url}?schema=s{name}"):
+        recording = RecordingBackend(open_backend(url))
+
+        def talk(backend: Backend) -> list[object]:
+            with ModelStore(backend=backend, clock_ns=SteppedClock()) as store:
+                version = store.update("risk", "A", RISK, "anna", "x")
+                return [version, store.fetch("risk", "A"), store.history(), store.verify()]
+
+        expected = talk(recording)
+        recording.save(tmp_path / "conversation")
+        assert talk(ReplayedBackend.load(tmp_path / "conversation")) == expected

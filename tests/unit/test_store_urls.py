@@ -104,3 +104,27 @@ def test_a_newer_schema_and_another_program_are_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(CorruptRecordError, match="another program"):
         ModelStore(tmp_path / "b.db").initialize()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://u:p@ss:w@h:1/0", "redis://u:***@h:1/0"),
+        ("redis://:p@ss@h:1/0", "redis://:***@h:1/0"),
+        ("postgresql://u:a/b?c#d@h/x", "postgresql://u:***@h/x"),
+        (
+            "postgresql://u@h/x?password=p%20q&sslmode=require",
+            "postgresql://u@h/x?password=***&sslmode=require",
+        ),
+    ],
+)
+def test_no_part_of_a_password_is_shown(url: str, shown: str) -> None:
+    assert redact(f"cannot open {url}") == f"cannot open {shown}"
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.db"])
+def test_a_folder_is_no_store(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(InvalidInputError, match="is a folder; give a file in it"):
+        ModelStore(tmp_path / name).initialize()
+    assert list((tmp_path / name).iterdir()) == []

@@ -211,12 +211,16 @@ def approve(
 def import_(
     path: Annotated[str, typer.Argument(help="File that `calibrig store export` wrote.")],
     dry_run: DryRunOption = False,
+    yes: YesOption = False,
     store: StoreOption = DEFAULT_URL,
     json: JsonOption = False,
 ) -> None:
     """Append the versions of an export that this store does not have; everything is checked first."""
     with open_store(store, create=not dry_run) as opened:
-        count = opened.import_from(path, dry_run=dry_run)
+        count = opened.import_from(path, dry_run=True)
+        if count and not dry_run:
+            agree(f"Append {count} versions?", yes=yes)
+            count = opened.import_from(path)
     if json:
         print_json({"versions": count, "dry_run": dry_run})
     else:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from calibrig.errors import InvalidInputError, MissingFileError
+from calibrig.errors import FileFormatError, InvalidInputError, MissingFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -145,14 +145,18 @@ def read_fields(assignments: Iterable[str], file: str) -> dict[str, Any]:
     """Return fields from ``name=value`` words (values are JSON) and from a JSON file."""
     import msgspec
 
+    from calibrig.store.backends.json_document import parse_strictly
+
     fields: dict[str, Any] = {}
     if file:
         try:
-            found = msgspec.json.decode(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
+            found = parse_strictly(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
         except FileNotFoundError:
             raise MissingFileError(f"there is no file {file}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidInputError(f"{file} is no JSON: {error}") from None
+        except OSError as error:
+            raise InvalidInputError(f"{file} cannot be read ({error.strerror}); give a JSON file") from None
+        except FileFormatError as error:
+            raise FileFormatError(f"{file}: {error}") from None
         if not isinstance(found, dict):
             raise InvalidInputError(f"{file} holds no object of fields")
         fields.update({name: value for name, value in found.items() if name != "version"})

@@ -18,7 +18,7 @@ from calibrig.store.ranges import check_typical_ranges
 from calibrig.store.record import Sealed, Signature, VersionRecord
 from calibrig.store.signing import Signer, TrustedKeys, generate_key, load_signer
 from calibrig.store.status import StoreStatus
-from calibrig.store.urls import redact
+from calibrig.store.urls import open_backend, redact
 from calibrig.store.verification import Anchor, VerifyReport, read_anchor
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "diff_parameters",
     "generate_key",
     "load_signer",
+    "open_backend",
     "read_anchor",
     "read_applied",
     "read_block",

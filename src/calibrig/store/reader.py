@@ -384,7 +384,7 @@ class StoreReader:
         self, kind: str, symbol: str, parameters: Parameters | Mapping[str, Any]
     ) -> tuple[FieldChange, ...]:
         """Return what an update would change, without writing; refuses what the update would refuse."""
-        head = self.get(kind, symbol)
+        head = self.get(kind, check_symbol(symbol))
         if isinstance(parameters, Mapping):
             parameters = merge_fields(kind, parameters, head)
         return diff_parameters(head, parameters)

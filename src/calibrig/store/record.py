@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -243,7 +244,19 @@ def decode_parameters(kind: str, values: bytes | msgspec.Raw) -> Parameters:
     try:
         return _DECODERS[kind].decode(values)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidParametersError(f"{RECORD_TYPES[kind].__name__}: {error}") from None
+        raise InvalidParametersError(
+            f"{RECORD_TYPES[kind].__name__}: {_say_value(values, str(error))}"
+        ) from None
+
+
+def _say_value(values: bytes | msgspec.Raw, words: str) -> str:
+    """Add the refused value to what the decoder says, where it says the field."""
+    field = re.search(r"`\$\.(\w+)`?$", words)
+    try:
+        value = msgspec.json.decode(values)[field[1]] if field else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
+        value = None
+    return words if value is None else f"{words}; it is {value!r:.80}: give a value of that kind"
 
 
 def decode_content(payload: bytes) -> tuple[Content, tuple[Signature, ...]]:

@@ -101,7 +101,7 @@ def redact(text: str) -> str:
     'redis://trader:***@cache:6379/0?password=***'
     """
     text = _SECRET.sub(r"\1=***", text)
-    return re.sub(r"(?<=://)([^\s/?#'\"]*):([^\s'\"]*)@", r"\1:***@", text)
+    return re.sub(r"(?<=://)([^\s/?#'\":@]*):([^\s'\"]*)@", r"\1:***@", text)
 
 
 def open_backend(url: str, *, create: bool = True) -> Backend:

@@ -13,15 +13,15 @@ from typing import Literal, Self
 
 __all__ = ["FaultProxy", "Mode"]
 
-Mode = Literal["pass", "delay", "cut", "refuse", "half_open", "split", "garbage"]
+Mode = Literal["pass", "delay", "cut", "refuse", "half_open", "stall", "split", "garbage"]
 
 
 class FaultProxy:
     """Forwards a loopback port to a server, in one of several moods.
 
     ``pass`` forwards; ``delay`` waits before each piece; ``cut`` ends every connection and accepts none that lasts;
-    ``refuse`` ends them and closes the port; ``half_open`` keeps connections and swallows all that is sent; ``split``
-    forwards byte by byte; ``garbage`` answers with noise in place of the server.
+    ``refuse`` ends them and closes the port; ``half_open`` keeps connections and swallows all that is sent; ``stall``
+    forwards the first half of an answer and falls silent; ``split`` forwards byte by byte; ``garbage`` answers with noise in place of the server.
 
     Parameters
     ----------
@@ -29,6 +29,21 @@ class FaultProxy:
         Port of the server on the loopback.
     seed : int
         Of the noise.
+
+    Examples
+    --------
+    >>> import socket
+    >>> with socket.create_server(("127.0.0.1", 0)) as server, FaultProxy(server.getsockname()[1]) as proxy:
+    ...     client = socket.create_connection(("127.0.0.1", proxy.port))
+    ...     peer, _ = server.accept()
+    ...     client.sendall(b"hello")
+    ...     passed = peer.recv(5)
+    ...     proxy.set_mode("cut")
+    ...     after_the_cut = client.recv(5)
+    ...     client.close(), peer.close()
+    (None, None)
+    >>> passed, after_the_cut
+    (b'hello', b'')
     """
 
     def __init__(self, target_port: int, *, seed: int = 0) -> None:
@@ -37,6 +52,7 @@ class FaultProxy:
         self._lock = threading.Lock()
         self._pairs: dict[socket.socket, socket.socket] = {}
         self._from_client: set[socket.socket] = set()
+        self._stalled: set[socket.socket] = set()
         self._mode: Mode = "pass"
         self.delay_s = 0.05
         self._listener = self._listen(0)
@@ -69,7 +85,7 @@ class FaultProxy:
             if mode == "refuse" and before != "refuse":
                 self._selector.unregister(self._listener)
                 self._listener.close()
-            if mode in {"cut", "refuse"} or before in {"half_open", "garbage"}:
+            if mode in {"cut", "refuse"} or before in {"half_open", "stall", "garbage"}:
                 for link in list(self._pairs):
                     self._drop(link)
 
@@ -80,6 +96,7 @@ class FaultProxy:
                 continue
             self._pairs.pop(one, None)
             self._from_client.discard(one)
+            self._stalled.discard(one)
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(one)
             one.close()
@@ -131,7 +148,11 @@ class FaultProxy:
 
     def _send(self, link: socket.socket, data: bytes) -> None:
         other = self._pairs[link]
-        if self._mode == "half_open":
+        if self._mode == "half_open" or link in self._stalled:
+            return
+        if self._mode == "stall" and link not in self._from_client:
+            self._stalled.add(link)
+            other.sendall(data[: len(data) // 2])
             return
         if self._mode == "garbage":
             if link in self._from_client:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from calibrig.errors import MissingDependencyError, StoreUnavailableError
+from calibrig.errors import InvalidInputError, MissingDependencyError, StoreUnavailableError
 
 __all__ = ["PostgresServer", "ValkeyServer", "free_port", "remove_left_folders"]
 
@@ -219,6 +219,16 @@ class ValkeyServer(_Server):
                 return link.recv(16).startswith(b"+PONG")
         except OSError:
             return False
+
+    def configure(self, name: str, value: str) -> None:
+        """Change a setting of the running server."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as link:
+            link.sendall(f"CONFIG SET {name} {value}\r\n".encode())
+            answer = link.recv(256)
+        if not answer.startswith(b"+OK"):
+            raise InvalidInputError(
+                f"the test server refuses {name} = {value} ({answer!r}); give one it knows"
+            )
 
     @property
     def url(self) -> str:

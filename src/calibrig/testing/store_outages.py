@@ -23,6 +23,7 @@ STALE_WITHIN_S = 1.0
 BACK_WITHIN_S = 1.0
 OUTAGES: tuple[str, ...] = (
     "half_open",
+    "stall",
     "cut",
     "refuse",
     "garbage",
@@ -33,7 +34,7 @@ OUTAGES: tuple[str, ...] = (
     "stop",
     "listener killed",
 )
-SPOILING: tuple[str, ...] = ("half_open", "cut", "refuse", "garbage", "hang", "kill", "stop")
+SPOILING: tuple[str, ...] = ("half_open", "stall", "cut", "refuse", "garbage", "hang", "kill", "stop")
 
 
 class _Reader(threading.Thread):
@@ -73,7 +74,7 @@ def _through(server: Server, proxy: FaultProxy) -> str:
 @contextmanager
 def _spoiled(kind: str, server: Server, proxy: FaultProxy, reader: ModelStore) -> Any:
     """Spoil the server in one way for as long as the block runs."""
-    modes: tuple[Mode, ...] = ("half_open", "cut", "refuse", "garbage", "delay", "split")
+    modes: tuple[Mode, ...] = ("half_open", "stall", "cut", "refuse", "garbage", "delay", "split")
     for mode in modes:
         if kind == mode:
             proxy.set_mode(mode)
@@ -161,29 +162,43 @@ def _one_outage(
     with _spoiled(kind, server, proxy, store):
         start = time.monotonic()
         if kind in SPOILING:
-            if not wait_until(lambda: store.stale, STALE_WITHIN_S + 1.0):
-                wrong.append("never called stale")
-            stale_s = time.monotonic() - start
-            if stale_s > STALE_WITHIN_S:
-                wrong.append(f"called stale after {stale_s:.2f} s")
+            stale_s, fresh_until_s = _watch(lambda: store.stale, STALE_WITHIN_S + 4.0)
+            if fresh_until_s > STALE_WITHIN_S:
+                wrong.append(f"still called fresh after {fresh_until_s:.2f} s")
             if store.get_risk_parameters("A") is None:
                 wrong.append("the last good version is no longer served")
         acknowledged = max(acknowledged, _try_write(store, wrong))
-        if kind in {"half_open", "cut", "refuse", "garbage"}:
+        if kind in {"half_open", "stall", "cut", "refuse", "garbage"}:
             acknowledged = max(acknowledged, _write_directly(server))
         time.sleep(max(0.0, hold_s - (time.monotonic() - start)) if kind in SPOILING else 0.0)
-    start = time.monotonic()
-    if not wait_until(lambda: not store.stale and _version(store) >= acknowledged, 10.0):
-        wrong.append(f"not back after 10 s: {store.status().problem}, {_version(store)} of {acknowledged}")
-    back_s = time.monotonic() - start
-    if back_s > BACK_WITHIN_S and kind in SPOILING:
-        wrong.append(f"fresh again only after {back_s:.2f} s")
+    back_s, gone_until_s = _watch(lambda: not store.stale and _version(store) >= acknowledged, 10.0)
+    if gone_until_s > (BACK_WITHIN_S if kind in SPOILING else 10.0):
+        wrong.append(
+            f"not back after {gone_until_s:.2f} s: {store.status().problem}, {_version(store)} of {acknowledged}"
+        )
     try:
         if not store.verify().ok:
             wrong.append("does not verify")
     except CalibrigError as error:
         wrong.append(f"verify: {error}")
     return stale_s, back_s, wrong
+
+
+def _watch(condition: Callable[[], bool], timeout_s: float) -> tuple[float, float]:
+    """Look until ``condition`` holds; return when it was first seen true, and when it was last seen false.
+
+    Only the second is evidence against a limit: a busy machine may keep the one who looks waiting.
+    """
+    start = time.monotonic()
+    last_false_s = 0.0
+    while True:
+        look_s = time.monotonic() - start
+        if condition():
+            return time.monotonic() - start, last_false_s
+        last_false_s = look_s
+        if look_s > timeout_s:
+            return look_s, look_s
+        time.sleep(0.001)
 
 
 def _wait_fresh(store: ModelStore, wrong: list[str]) -> int:

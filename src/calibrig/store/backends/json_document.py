@@ -13,7 +13,16 @@ from calibrig.errors import FileFormatError
 from calibrig.store.backend import HandEdit, Stored
 from calibrig.store.record import Content, decode_content
 
-__all__ = ["Entry", "Index", "Place", "find_edits", "parse_document", "write_document", "written_by_store"]
+__all__ = [
+    "Entry",
+    "Index",
+    "Place",
+    "find_edits",
+    "parse_document",
+    "parse_strictly",
+    "write_document",
+    "written_by_store",
+]
 
 Key = tuple[str, str]
 Place = tuple[str, str, int, int, int, int]  # kind, symbol, offset, index in the line, version, change
@@ -94,10 +103,10 @@ def _no_constants(name: str) -> None:
     raise FileFormatError(f"{name} is no number a parameter can have; give a finite number")
 
 
-def parse_document(data: bytes) -> dict[str, Any]:
-    """Parse strictly: no name twice, no NaN, text in UTF-8; the message says the line."""
+def parse_strictly(data: bytes) -> Any:
+    """Parse JSON: no name twice, no NaN, text in UTF-8; the message says the line."""
     try:
-        document = json.loads(data.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        return json.loads(data.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
     except UnicodeDecodeError as error:
         raise FileFormatError(f"byte {error.start} is no UTF-8 text; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -106,6 +115,11 @@ def parse_document(data: bytes) -> dict[str, Any]:
         ) from None
     except RecursionError:
         raise FileFormatError("the file is nested too deeply") from None
+
+
+def parse_document(data: bytes) -> dict[str, Any]:
+    """Parse a store's file strictly."""
+    document = parse_strictly(data)
     if not isinstance(document, dict) or not isinstance(document.get("parameters"), dict):
         raise FileFormatError('there is no object "parameters" at the top; put it back')
     return document

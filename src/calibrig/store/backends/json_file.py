@@ -16,7 +16,13 @@ from typing import Any
 
 import msgspec
 
-from calibrig.errors import CorruptRecordError, MissingFileError, StoreError, VersionConflictError
+from calibrig.errors import (
+    CorruptRecordError,
+    InvalidInputError,
+    MissingFileError,
+    StoreError,
+    VersionConflictError,
+)
 from calibrig.store.backend import HandEdit, Heads, HistoryQuery, Stored
 from calibrig.store.backends.inotify import FolderWatch
 from calibrig.store.backends.json_document import (
@@ -56,6 +62,10 @@ class JSONFileBackend:
 
     def __init__(self, url: str, *, create: bool = True) -> None:
         self.path = file_path(url)
+        if self.path.is_dir():
+            raise InvalidInputError(
+                f"{self.path} is a folder; give a file in it, like {self.path / 'parameters.json'}"
+            )
         log_path = self.path.with_name(self.path.name + ".log")
         if not create and not log_path.exists():
             raise MissingFileError(f"there is no store at {self.path}; run: calibrig store init")

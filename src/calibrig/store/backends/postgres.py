@@ -149,9 +149,10 @@ class PostgresBackend:
             return RefusedError(f"{self._shown} refuses the user or the password ({words}); check both")
         if "does not exist" in words and "database" in words:
             return InvalidInputError(f"{self._shown}: {words}; create the database first")
-        return StoreUnavailableError(
-            f"{self._shown} cannot be reached or does not answer ({words}); try again"
-        )
+        if "invalid" in words and "value" in words:
+            return InvalidInputError(f"{self._shown} is no PostgreSQL URL: {words}; mend that option")
+        what = "check the host's name" if "resolve host" in words else "try again"
+        return StoreUnavailableError(f"{self._shown} cannot be reached or does not answer ({words}); {what}")
 
     @contextlib.contextmanager
     def _working(self, limit_s: float = TIMEOUT_S) -> Iterator[TimedConnection]:

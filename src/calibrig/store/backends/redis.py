@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from calibrig.errors import (
+    CalibrigError,
     CorruptRecordError,
     InvalidInputError,
     MissingFileError,
@@ -105,7 +106,9 @@ class RedisBackend:
         try:
             self._links = RedisLinks(url)
         except (ValueError, redis.RedisError) as error:
-            raise InvalidInputError(f"{self._shown} is no Redis URL: {redact(str(error))}") from None
+            raise InvalidInputError(
+                f"{self._shown} is no Redis URL: {redact(str(error))}; give redis://user:password@host:6379/0"
+            ) from None
         self._observations = RedisObservations(self._links, self._repeated, f"{tag}:observations:")
         try:
             self._check_persistence(options.get("allow", ""))
@@ -131,7 +134,10 @@ class RedisBackend:
         return self._translated(lambda: question(*words))
 
     def _silent(self) -> StoreUnavailableError:
-        return StoreUnavailableError(f"{self._shown} does not answer within {TIMEOUT_S:g} s; try again")
+        secured = " (does it speak TLS?)" if self._shown.startswith(("rediss", "valkeys")) else ""
+        return StoreUnavailableError(
+            f"{self._shown} does not answer within {TIMEOUT_S:g} s{secured}; try again"
+        )
 
     def _translated(self, question: Callable[[], Any]) -> Any:
         """Ask and say what went wrong."""
@@ -146,16 +152,19 @@ class RedisBackend:
                 f"{self._shown} refuses the user or the password ({_words(error)}); check both"
             ) from None
         except redis.ConnectionError as error:
+            what = "check the host's name" if "name" in _words(error).lower() else "try again"
             raise StoreUnavailableError(
-                f"{self._shown} cannot be reached ({_words(error)}); try again"
+                f"{self._shown} cannot be reached ({_words(error)}); {what}"
             ) from None
         except redis.ResponseError as error:
             raise self._refused(error) from None
         except redis.RedisError as error:
             raise StoreError(f"{self._shown}: {_words(error)}") from None
 
-    def _refused(self, error: redis.ResponseError) -> StoreError:
+    def _refused(self, error: redis.ResponseError) -> CalibrigError:
         words = _words(error)
+        if "DB index" in words:
+            return InvalidInputError(f"{self._shown}: {words}; give a database that the server has, like /0")
         if "OOM" in words:
             return StoreError(f"{self._shown} has no memory left ({words}); nothing was written: free some")
         if "MISCONF" in words or "No space left" in words:

@@ -159,12 +159,12 @@ class RedisLinks:
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
-            client_name="calibrig",
             protocol=2,  # two round trips fewer than 3 when connecting, and nothing comes unasked
         )
         self._make: Any = pool.connection_class
         self._options = pool.connection_kwargs
         self._free: list[Link] = []
+        self._closed = False
 
     def ask(self, *words: Word, at_most_once: bool = False) -> Any:
         """Send one command and return its answer.
@@ -195,9 +195,11 @@ class RedisLinks:
             return link.ask(words)
         finally:
             if link.closed:
-                self.close()
+                self._drop_idle()
             else:
                 self._free.append(link)
+                if self._closed:  # meanwhile, by another thread
+                    self._drop_idle()
 
     def run(
         self, script: str, keys: Sequence[str], arguments: Sequence[Word], *, at_most_once: bool = False
@@ -218,7 +220,11 @@ class RedisLinks:
         return link
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the connections: the idle ones now, one that is in use when its answer is there."""
+        self._closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
         while self._free:
             with contextlib.suppress(IndexError):  # another thread may have taken the last one
                 self._free.pop().close()

@@ -13,6 +13,7 @@ from typing import Any
 
 from calibrig.errors import (
     CorruptRecordError,
+    InvalidInputError,
     MissingFileError,
     RefusedError,
     StoreError,
@@ -95,6 +96,10 @@ class SQLiteBackend:
 
     def __init__(self, url: str, *, create: bool = True) -> None:
         self.path = file_path(url)
+        if self.path.is_dir():
+            raise InvalidInputError(
+                f"{self.path} is a folder; give a file in it, like {self.path / 'calibrig.db'}"
+            )
         if not self.path.exists():
             if not create:
                 raise MissingFileError(f"there is no store at {self.path}; run: calibrig store init")

@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from calibrig import ModelStore
 from calibrig.cli.frame import run_command_line
+from calibrig.models.signal import add_golden_vectors
 from calibrig.parameters import SignalModel
 from calibrig.rtl import verify_manifest
 
@@ -56,7 +58,7 @@ def test_verify_counts_differences(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["build", "no-such-file.json"], 2, "is not there"),
+        (["build", "no-such-file.json"], 2, "there is no model file"),
         (["timing", "sample:trees", "--seeds", "1,two"], 2, "give whole numbers"),
         (["build", "sample:trees", "--clock-mhz", "0"], 2, "clock-mhz"),
     ],
@@ -66,3 +68,21 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     assert run_command_line(["rtl", *words]) == code
     assert message in capsys.readouterr().err
+
+
+def test_a_stored_model_becomes_a_card(
+    trees: SignalModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    with ModelStore(url) as store:
+        store.update_signal_model("BAC", trees, "test", "first")
+        other = add_golden_vectors(msgspec.structs.replace(trees, bias=trees.bias + 1))
+        store.update_signal_model("BAC", other, "test", "second")
+    for name, expected in (("BAC@1", trees.content_hash), ("BAC", None)):
+        out = tmp_path / name
+        assert run_command_line(["rtl", "build", name, "--store", url, "--out", str(out), "--json"]) == 0
+        built = json.loads(capsys.readouterr().out)["model_hash"]
+        assert (built == trees.content_hash) is (expected is not None)
+    for name, words in (("AIG", "no signal model of 'AIG'"), ("BAC@x", "names no version")):
+        assert run_command_line(["rtl", "build", name, "--store", url, "--out", str(tmp_path / "no")]) == 2
+        assert words in capsys.readouterr().err

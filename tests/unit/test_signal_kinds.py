@@ -89,7 +89,7 @@ def test_what_no_line_can_follow_is_left_to_trees() -> None:
     assert fit.importance[0].feature == "depth_imbalance"
     assert fit.importance[0].loss > 5 * fit.importance[0].error
     assert max(fit.control_r_squared) < 0.02
-    assert [c.kind for c in fit.candidates] == ["linear", "trees", "network"]
+    assert [c.kind for c in fit.candidates] == ["trees", "linear", "network"]  # fastest in a card first
     assert verify_golden_vectors(fit.parameters)
     assert json.loads(json.dumps(fit.to_dict()))["kind"] == fit.kind
     assert fit.kind in fit.summary()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from calibrig.cli.console import JsonOption, print_json, print_lines, print_table
+from calibrig.cli.signal_models import read_signal_model
 
 if TYPE_CHECKING:
     from calibrig.bridge import LatencyStats
@@ -18,32 +19,22 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Inference in software or on a card: measure, watch, validate.")
 ModelOption = Annotated[
-    Path | None,
-    typer.Option("--model", help="Signal model as JSON; the packaged reference model by default."),
+    str,
+    typer.Option(
+        "--model",
+        help="Signal model as JSON, or SYMBOL or SYMBOL@VERSION with --store; default: the packaged reference model.",
+    ),
+]
+ModelStoreOption = Annotated[
+    str, typer.Option("--store", help="URL of the store to take the model of a symbol from.")
 ]
 _STATS = ("count", "mean", "p50", "p95", "p99", "p999", "max")
 
 
-def _read_model(path: Path | None) -> SignalModel:
-    import msgspec
+def _read_model(name: str, store: str = "") -> SignalModel:
+    from calibrig.models.signal import reference_model
 
-    from calibrig.errors import FileFormatError, MissingFileError
-    from calibrig.models.signal import add_golden_vectors, reference_model, verify_golden_vectors
-    from calibrig.parameters import SignalModel
-
-    if path is None:
-        return reference_model()
-    try:
-        model = msgspec.json.decode(path.read_bytes(), type=SignalModel)
-    except FileNotFoundError as error:
-        raise MissingFileError(f"there is no model file {path}; export one from the store") from error
-    except msgspec.MsgspecError as error:
-        raise FileFormatError(f"{path} is not a signal model: {error}") from error
-    if model.golden_values and not verify_golden_vectors(model):
-        raise FileFormatError(
-            f"{path}: the golden vectors do not fit the weights; the file was changed by hand"
-        )
-    return model if model.golden_values else add_golden_vectors(model)
+    return read_signal_model(name, store) if name else reference_model()
 
 
 def _row(path: str, stats: LatencyStats) -> tuple[object, ...]:
@@ -52,7 +43,7 @@ def _row(path: str, stats: LatencyStats) -> tuple[object, ...]:
 
 @app.command("bench")
 def bench(
-    model: ModelOption = None,
+    model: ModelOption = "",
     *,
     calls: Annotated[int, typer.Option("--calls", min=1_000, help="Predictions per mode.")] = 500_000,
     device: Annotated[str, typer.Option("--device", help="Measure this device, too.")] = "",
@@ -123,17 +114,20 @@ def _format_ns(time_ns: int) -> str:
 @app.command("validate")
 def validate(
     device: Annotated[str, typer.Argument(help="Device URL, as shm:///name.")],
-    model: ModelOption = None,
+    model: ModelOption = "",
     *,
     calls: Annotated[int, typer.Option("--calls", min=100, help="Predictions of the stress.")] = 1_000_000,
     deadline_ns: Annotated[int, typer.Option("--deadline-ns", min=1, help="Deadline of a call.")] = 100_000,
     sla_ns: Annotated[float, typer.Option("--sla-ns", min=1, help="Limit of the device's p99.")] = 400.0,
+    store: ModelStoreOption = "",
     json: JsonOption = False,
 ) -> int:
     """Compare a device with software: golden vectors, a stress with every answer checked, latencies; exit 3 if it fails."""
     from calibrig.bridge.measure import validate_device
 
-    report = validate_device(device, _read_model(model), calls=calls, deadline_ns=deadline_ns, sla_ns=sla_ns)
+    report = validate_device(
+        device, _read_model(model, store), calls=calls, deadline_ns=deadline_ns, sla_ns=sla_ns
+    )
     if json:
         print_json(report)
     else:
@@ -148,7 +142,7 @@ def validate(
 @app.command("emulate")
 def emulate(
     name: Annotated[str, typer.Argument(help="Device URL to serve, as shm:///card.")],
-    model: ModelOption = None,
+    model: ModelOption = "",
     *,
     card: Annotated[
         str, typer.Option("--card", help="rtl: the model's own RTL, verilated; software: the kernel alone.")
@@ -156,6 +150,7 @@ def emulate(
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.0, help="Stop after so long; 0 is until Ctrl-C.")
     ] = 0.0,
+    store: ModelStoreOption = "",
 ) -> int:
     """Serve an emulated card over shared memory, in a process of its own, until Ctrl-C."""
     from calibrig.bridge.devices.shared_memory import SoftwareCard, shared_memory_path
@@ -163,7 +158,7 @@ def emulate(
 
     path = shared_memory_path(name)
     if card == "software":
-        with SoftwareCard(path, _read_model(model)) as served:
+        with SoftwareCard(path, _read_model(model, store)) as served:
             print_lines([f"a software card (not RTL) serves {name} in process {served.pid}"])
             _wait(seconds)
         return 0
@@ -171,7 +166,7 @@ def emulate(
         raise InvalidInputError(f"--card is {card!r}; give rtl or software")
     from calibrig.bridge.devices.emulator import EmulatorDevice
 
-    with EmulatorDevice(_read_model(model), path=path) as device:
+    with EmulatorDevice(_read_model(model, store), path=path) as device:
         why = f" ({device.reason})" if device.reason else ""
         print_lines(
             [

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from calibrig.cli.console import JsonOption, print_json, print_lines, print_table
-
-if TYPE_CHECKING:
-    from calibrig.parameters import SignalModel
+from calibrig.cli.signal_models import read_signal_model
 
 __all__ = ["app"]
 
@@ -18,8 +16,12 @@ app = typer.Typer(help="From a signal model to a card: sources, exactness, timin
 Model = Annotated[
     str,
     typer.Argument(
-        help="Signal model as JSON, or sample:trees, sample:network, sample:linear (random weights)."
+        help="Signal model as JSON; SYMBOL or SYMBOL@VERSION with --store; or sample:trees, sample:network, "
+        "sample:linear (random weights)."
     ),
+]
+ModelStoreOption = Annotated[
+    str, typer.Option("--store", help="URL of the store to take the model of a symbol from.")
 ]
 StageDelay = Annotated[
     float | None,
@@ -34,20 +36,6 @@ Cache = Annotated[
 DIFFERENT, GATE_NOT_MET = 3, 4
 
 
-def _read_model(name: str) -> SignalModel:
-    from calibrig.bridge.devices.emulator import read_model
-    from calibrig.models.signal import reference_model
-    from calibrig.rtl import sample_network, sample_trees
-
-    samples: dict[str, Any] = {
-        "sample:trees": lambda: sample_trees(seed=3),
-        "sample:network": lambda: sample_network(seed=1),
-        "sample:linear": reference_model,
-    }
-    model: SignalModel = samples[name]() if name in samples else read_model(Path(name))
-    return model
-
-
 @app.command("build")
 def build(
     model: Model,
@@ -56,6 +44,7 @@ def build(
     clock_mhz: Annotated[
         float, typer.Option("--clock-mhz", min=1.0, help="Clock the card is to run at.")
     ] = 50.0,
+    store: ModelStoreOption = "",
     stage_delay: StageDelay = None,
     json: JsonOption = False,
 ) -> int:
@@ -66,7 +55,7 @@ def build(
     from calibrig.rtl.vendor import write_vendor_scripts
 
     manifest = write_sources(
-        _read_model(model), out, stage_delay=stage_delay, clock_hz=round(clock_mhz * 1e6)
+        read_signal_model(model, store), out, stage_delay=stage_delay, clock_hz=round(clock_mhz * 1e6)
     )
     scripts = write_vendor_scripts(out, manifest)
     if json:
@@ -88,6 +77,7 @@ def verify(
     *,
     vectors: Annotated[int, typer.Option("--vectors", min=200, help="Random and corner inputs.")] = 100_000,
     seed: Annotated[int, typer.Option("--seed", help="Of the random ones.")] = 1,
+    store: ModelStoreOption = "",
     stage_delay: StageDelay = None,
     cache: Cache = None,
     json: JsonOption = False,
@@ -96,7 +86,7 @@ def verify(
     from calibrig.rtl import verify_exactness
 
     report = verify_exactness(
-        _read_model(model), n_vectors=vectors, seed=seed, stage_delay=stage_delay, cache=cache
+        read_signal_model(model, store), n_vectors=vectors, seed=seed, stage_delay=stage_delay, cache=cache
     )
     rows = [(name, getattr(report, name)) for name in ("kernel", "interpreter", "card")]
     if json:
@@ -117,6 +107,7 @@ def timing(
     model: Model,
     *,
     seeds: Annotated[str, typer.Option("--seeds", help="Of the placer, with commas.")] = "1,2,3",
+    store: ModelStoreOption = "",
     stage_delay: StageDelay = None,
     cache: Cache = None,
     json: JsonOption = False,
@@ -133,7 +124,9 @@ def timing(
         raise InvalidInputError(
             f"--seeds is {seeds!r}; give whole numbers with commas, such as 1,2,3"
         ) from None
-    report = measure_timing(_read_model(model), seeds=numbers, stage_delay=stage_delay, cache=cache)
+    report = measure_timing(
+        read_signal_model(model, store), seeds=numbers, stage_delay=stage_delay, cache=cache
+    )
     derived = {
         "fmax_hz": report.fmax_hz,
         "device_ns": report.device_ns,

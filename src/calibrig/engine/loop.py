@@ -224,6 +224,7 @@ class Engine:
         *,
         updates: Iterable[tuple[int, ParameterSet]] = (),
         on_progress: Callable[[int], None] | None = None,
+        progress_ticks: int = _CHUNK,
     ) -> Replay:
         """Go through all sessions and return what happened.
 
@@ -233,6 +234,8 @@ class Engine:
             Sets to publish before the tick of that index, for runs that must be repeatable.
         on_progress : callable, optional
             Given the number of ticks done, several times a second.
+        progress_ticks : int
+            Ticks between two calls of ``on_progress``, at most 262,144.
 
         Raises
         ------
@@ -243,13 +246,15 @@ class Engine:
         """
         if self._ran:
             raise InvalidInputError("this engine has run; make a new one for another replay")
+        if not 1 <= progress_ticks <= _CHUNK:
+            raise InvalidInputError(f"progress_ticks is {progress_ticks!r}; give 1 .. {_CHUNK}")
         self._ran = True
         start = time.perf_counter()
         for event, parameters in sorted(updates, key=lambda update: update[0]):
-            if self._advance(event - self._native.event - 1, on_progress):
+            if self._advance(event - self._native.event - 1, on_progress, progress_ticks):
                 break
             self._take(parameters, live=False)
-        complete = self._advance(2**62, on_progress)
+        complete = self._advance(2**62, on_progress, progress_ticks)
         return collect(
             self._native,
             instrument=self._market.instrument,
@@ -259,10 +264,10 @@ class Engine:
             complete=complete,
         )
 
-    def _advance(self, ticks: int, on_progress: Callable[[int], None] | None) -> bool:
+    def _advance(self, ticks: int, on_progress: Callable[[int], None] | None, stretch: int) -> bool:
         """Run that many ticks in chunks, so that signals are served in between; True at the end of the data."""
         while ticks > 0:
-            chunk = min(ticks, _CHUNK)
+            chunk = min(ticks, stretch)
             if self._native.run(chunk):
                 return True
             ticks -= chunk

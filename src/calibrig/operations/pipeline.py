@@ -194,7 +194,16 @@ class _Job:
                 "store", ", ".join(f"{k} v{v.version_id}" for k, v in stored.versions.items()) or "nothing"
             )
             self.listener.begin("replaying")
-            trading = trade(store, symbol, split, fitted, stored, seed=self.seed, override=self.override)
+            trading = trade(
+                store,
+                symbol,
+                split,
+                fitted,
+                stored,
+                seed=self.seed,
+                override=self.override,
+                with_card=truth is not None,
+            )
             self.done("replay", trading.reason or trading.words)
         parts = Parts(
             command=self.command,
@@ -222,6 +231,10 @@ class _Job:
                 "RECOVERED" if recovered else "NOT RECOVERED",
                 f"{words}. Deployment verdict {deployment}",
             )
+            card = parts.trading.card
+            if card is not None and not card["identical"]:
+                recovered, reason = False, f"the emulated card made OTHER ORDERS than software; {reason}"
+                headline = "NOT RECOVERED"
             code = 0 if recovered else 1
         else:
             headline = str(verdict)

@@ -104,6 +104,7 @@ def build_result(
         "loop": trading.summary,
         "loop_reason": trading.reason,
         "update": trading.update,
+        "card": trading.card,
         "latency": [
             {"path": curve.path, "sla_ns": curve.sla_ns, **dict(curve.percentiles)}
             for curve in trading.latencies

@@ -14,6 +14,7 @@ from calibrig.calibration import QuotingFit, fit_quoting
 from calibrig.engine import REASONS, Replay, extract_features, replay
 from calibrig.errors import InvalidInputError
 from calibrig.market import MarketData
+from calibrig.operations.card_act import CardAct, OpeningCard, play_card_act
 from calibrig.operations.fitting import Fitted, choose_spacing
 from calibrig.operations.latency import measure_latencies
 from calibrig.operations.live_update import LiveUpdate, update_while_running
@@ -42,6 +43,7 @@ class Trading:
     latencies: tuple[LatencyCurve, ...] = ()
     versions: tuple[VersionRow, ...] = ()
     notices: tuple[str, ...] = ()
+    card: dict[str, Any] | None = None
     facts: tuple[tuple[str, str], ...] = field(default=())
 
 
@@ -54,11 +56,12 @@ def trade(
     *,
     seed: int,
     override: str = "",
+    with_card: bool = False,
 ) -> Trading:
     """Replay the later ticks with the fitted set, recalibrate on the way, and measure latencies.
 
     The main replay takes the recalibrated set at half of its ticks, so it repeats bit for bit; a second one takes it
-    whenever another thread has published it.
+    whenever another thread has published it. ``with_card``: once more on an emulated card that fails on the way.
     """
     before, market = stored.parameters, split.replayed
     for kind in ("quoting", "risk"):
@@ -68,6 +71,38 @@ def trade(
         return Trading(reason="not run: the part to be replayed holds no quotes")
     with_signal = before.hawkes is not None and before.signal is not None
     make_bridge = _bridge_maker(before) if with_signal else _no_bridge
+    opening = OpeningCard(before.signal) if with_card and with_signal and before.signal else None
+    try:
+        return _trade(
+            store,
+            symbol,
+            split,
+            fitted,
+            stored,
+            make_bridge=make_bridge,
+            opening=opening,
+            seed=seed,
+            override=override,
+        )
+    finally:
+        if opening is not None:
+            opening.close()
+
+
+def _trade(
+    store: ModelStore,
+    symbol: str,
+    split: Split,
+    fitted: Mapping[str, Fitted],
+    stored: Stored,
+    *,
+    make_bridge: Callable[[], HardwareInTheLoopBridge | None],
+    opening: OpeningCard | None,
+    seed: int,
+    override: str,
+) -> Trading:
+    before, market = stored.parameters, split.replayed
+    with_signal = make_bridge is not _no_bridge
     recalibration, why = _recalibrate(split, seed)
     versions: list[VersionRow] = []
     live, after = None, None
@@ -80,20 +115,27 @@ def trade(
     updates = [] if after is None else [(half, after)]
     result = replay(market, before, make_bridge(), updates=updates, sample_s=_sample_s(market))
     update = _describe_update(result, live, why)
+    latencies = _measure(market, before, make_bridge, result)
+    act = CardAct()
+    if opening is not None:
+        act = play_card_act(market, before, result, opening, updates=updates, sample_s=_sample_s(market))
+    notices = () if with_signal else (f"No signal: {_missing(fitted)}; the loop quoted without one.",)
     return Trading(
         words=f"{result.events:,} events at {result.events_per_s / 1e6:.1f} M/s, profit {result.pnl:,.2f}",
         curve=_curve(result, update),
         summary=_summarise(result, before),
         update=update,
-        figures=_figures(result, before, live),
-        latencies=_measure(market, before, make_bridge, result),
+        figures=(*_figures(result, before, live), *act.figures),
+        latencies=latencies,
         versions=tuple(versions),
-        notices=() if with_signal else (f"No signal: {_missing(fitted)}; the loop quoted without one.",),
+        notices=(*notices, f"The act on the card was not played: {act.reason}.") if act.reason else notices,
+        card=act.result,
         facts=(
             ("fill model", f"{result.fill_model}: the displayed size stands ahead, only trades reduce it"),
             ("signal", "software stub, its 400 ns charged to the venue's clock" if with_signal else "none"),
             ("events replayed", f"{result.events:,} in {result.run_s:.3f} s"),
             ("orders and fills, SHA-256", result.digest()),
+            *act.facts,
         ),
     )
 

@@ -36,6 +36,7 @@ LIBRARY = "card.so"
 _SHELL_CHECK_CLOCKS = 3  # CHECK_CLOCKS of calibrig_engine.sv
 _VERILATE = ("--cc", "-Wall", "-Wno-DECLFILENAME", "-DCALIBRIG_FAULTS", "--top-module", "calibrig_card")
 _COMPILE = ("-std=c++20", "-O1", "-fPIC")
+_COMPILE_RUNTIME = ("-std=c++20", "-O0", "-fPIC")  # opens and closes the model; no clock passes through it
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 
 
@@ -228,22 +229,29 @@ def _compile(folder: Path, cache: Path) -> None:
     ]
     _run([*command, "--Mdir", str(made), *map(str, sources)], what="Verilator", environment=environment)
     includes = [f"-I{made}", f"-I{home / 'include'}", f"-I{home / 'include' / 'vltstd'}"]
-    units = [*sorted(made.glob("*.cpp")), _harness()]
-    objects = [_compile_runtime(home, cache, name, includes[1:]) for name in _RUNTIME]
+    unit = _join(made / "card.cc", [*sorted(made.glob("*.cpp")), _harness()])
+    runtime = _compile_runtime(home, cache, includes[1:])
     command = [find_compiler(), *_COMPILE, "-shared", *includes, "-o", str(folder / LIBRARY)]
-    _run([*command, *map(str, units), *map(str, objects), "-lpthread"], what="the C++ compiler")
+    _run([*command, str(unit), str(runtime), "-lpthread"], what="the C++ compiler")
     shutil.rmtree(made)
 
 
-def _compile_runtime(home: Path, cache: Path, name: str, includes: Sequence[str]) -> Path:
-    """Compile a part of Verilator's runtime once for all models."""
-    key = _hash_of(_compiler_id(), tool_version("verilator"), name)[:16]
+def _join(unit: Path, sources: Sequence[Path]) -> Path:
+    """Make one unit of many sources: Verilator's headers take the compiler longer than most of its files."""
+    unit.write_text("".join(f'#include "{source}"\n' for source in sources))
+    return unit
+
+
+def _compile_runtime(home: Path, cache: Path, includes: Sequence[str]) -> Path:
+    """Compile Verilator's runtime once for all models."""
+    key = _hash_of(_compiler_id(), _COMPILE_RUNTIME, tool_version("verilator"), _RUNTIME)[:16]
     final = cache / f"runtime-{key}.o"
     if not final.exists():
         with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as scratch:
             made = Path(scratch) / "runtime.o"
-            command = [find_compiler(), *_COMPILE, "-c", *includes, "-o", str(made)]
-            _run([*command, str(home / "include" / name)], what="the C++ compiler")
+            unit = _join(Path(scratch) / "runtime.cc", [home / "include" / name for name in _RUNTIME])
+            command = [find_compiler(), *_COMPILE_RUNTIME, "-c", *includes, "-o", str(made)]
+            _run([*command, str(unit)], what="the C++ compiler")
             made.replace(final)
     return final
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibrig.calibration.hawkes_two_scale_held_out import _residuals_above
+from calibrig.calibration.hawkes_above_resolution import residuals_above
+from calibrig.calibration.hawkes_two_scale_held_out import grow_two_scale
 from calibrig.models.hawkes_events import HawkesEvents, prepare_events
 from calibrig.models.hawkes_exact import exact_two_scale_log_likelihood
 from calibrig.models.hawkes_level import apply_level, causal_level
@@ -25,7 +26,9 @@ from calibrig.parameters import TwoScaleParameters
 
 END_S = 100
 END_NS = END_S * 10**9
-gaps = st.lists(st.integers(1, 4 * 10**9), min_size=2, max_size=60)
+gaps = st.lists(
+    st.integers(1_000, 4 * 10**9), min_size=2, max_size=60
+)  # closer looks like seconds, and is refused
 shapes = st.tuples(
     st.floats(-3, 2), st.floats(-1, 1),
     st.floats(-4, 0.3), st.floats(-4, 0.3), st.floats(-8, 0),
@@ -34,7 +37,9 @@ shapes = st.tuples(
 
 
 def build(steps: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    times = np.cumsum(np.array(steps, dtype=np.int64))
+    times = np.cumsum(
+        np.array([1_000, *steps[1:]], dtype=np.int64)
+    )  # a late start may look like epoch seconds
     times = times[times < END_NS - 1]
     sides = np.random.default_rng(seed).choice(np.array([1, -1], dtype=np.int8), len(times))
     return times, sides
@@ -113,7 +118,7 @@ def test_residuals_above_the_clock_equal_the_integral(
     )
     t = times * 1e-9
     for side in (1, -1):
-        found = _residuals_above(events, 0, p, side, level=level[side], threads=1)
+        found = residuals_above(events, 0, side, grow_two_scale(p, 1), level=level[side])
         own = np.flatnonzero(sides == side)
         wanted = []
         for a, b in itertools.pairwise(own):

@@ -20,7 +20,8 @@ from calibrig import (
     simulate_market,
     simulate_two_scale_hawkes,
 )
-from calibrig.calibration.hawkes_two_scale_held_out import follow_two_scale
+from calibrig.calibration.hawkes_above_resolution import judge_above_resolution
+from calibrig.calibration.hawkes_two_scale_held_out import follow_two_scale, grow_two_scale
 from calibrig.errors import InvalidInputError, InvalidParametersError
 from calibrig.models.hawkes_events import prepare_events
 
@@ -149,13 +150,11 @@ def test_coarse_clock_is_restricted_and_tested_above_it(events: tuple[np.ndarray
 
 
 def test_wrong_intensity_above_the_clock_is_named(events: tuple[np.ndarray, np.ndarray]) -> None:
-    from calibrig.calibration.hawkes_two_scale_held_out import judge_above_resolution
-
     sample = prepare_events(*events, sessions=SESSIONS, resolution_ns=1_000_000)
     wrong = msgspec.structs.replace(TRUTH, slow_self=0.0, lambda_base=1.6)
     for p, passes in ((TRUTH, True), (wrong, False)):
         _, level = follow_two_scale(sample, p, None)
-        gates = judge_above_resolution(sample, 0, p, level, threads=None)
+        gates = judge_above_resolution(sample, 0, grow_two_scale(p, None), level)
         assert [gate.passed for gate in gates] == [passes, passes]
 
 

@@ -285,7 +285,7 @@ def decide(gates: tuple[GateResult, ...], fewest_side: int) -> tuple[Verdict, st
     if "resolution" in failed:
         reason = (
             "RESOLUTION_LIMITED: beta is below 10 x the clock's step; the intensity is usable above 10 x the step, "
-            "beta itself is not"
+            "where ks_above_resolution holds, beta itself is not"
         )
         excused = {"resolution", "gain_over_exponential", "bounds", "ks_distance_buy", "ks_distance_sell"}
         hard = [

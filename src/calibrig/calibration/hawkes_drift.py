@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike
 
 from calibrig.calibration.hawkes_held_out import Frozen, compare_counts, held_out_figures, poisson_rates
 from calibrig.calibration.hawkes_input import ChildFills, check_counts, read_input
-from calibrig.calibration.hawkes_judgement import draw_flow, judge_held_out, judge_parameters, weigh_evidence
+from calibrig.calibration.hawkes_judgement import (
+    draw_flow,
+    judge_coarse_clock,
+    judge_held_out,
+    judge_parameters,
+    weigh_evidence,
+)
 from calibrig.calibration.hawkes_result import HawkesFit
 from calibrig.calibration.hawkes_search import SEARCH_NAMES, Optimum, search_optimum
 from calibrig.market.ticks import Trades
@@ -56,6 +62,7 @@ def evaluate_hawkes(
     frozen = Frozen(u=u, exponential=exponential.u, poisson=poisson_rates(events, profile), profile=profile)
     held, trace, _ = held_out_figures(history, 0, frozen, seed=seed)
     results = judge_held_out(held) + compare_counts(events, 0, frozen, trace, threads=threads, seed=seed)
+    results += judge_coarse_clock(events, 0, frozen, threads=threads)
     fixed = Optimum(
         u=u,
         evaluation=exponential.evaluation,

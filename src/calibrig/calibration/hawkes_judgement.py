@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.gates_hawkes import HeldOut
+from calibrig.calibration.hawkes_above_resolution import STEPS, grow_power_law, judge_above_resolution
 from calibrig.calibration.hawkes_held_out import (
     Frozen,
     compare_counts,
@@ -29,6 +30,7 @@ from calibrig.parameters import Evidence, GateResult, HawkesParameters
 __all__ = [
     "describe_events",
     "draw_flow",
+    "judge_coarse_clock",
     "judge_held_out",
     "judge_parameters",
     "judge_unseen",
@@ -107,8 +109,18 @@ def judge_unseen(
     if any(gate.name == "gain_over_exponential" and not gate.passed for gate in results):
         results = judge_held_out(held, {side: rival.residuals(side) for side in (1, -1)})
     results += compare_counts(events, first, frozen, trace, threads=threads, seed=seed)
+    results += judge_coarse_clock(events, first, frozen, threads=threads)
     curve = draw_flow(events, first, trace)
     return held, curve, from_search(frozen.u, profile=tuple(profile.tolist())), results
+
+
+def judge_coarse_clock(
+    events: HawkesEvents, first: int, frozen: Frozen, *, threads: int | None
+) -> list[GateResult]:
+    """Where beta is below ten clock steps, test what the verdict then says: that the intensity holds above them."""
+    if math.exp(frozen.u[3]) >= STEPS * events.resolution_ns * 1e-9:
+        return []
+    return judge_above_resolution(events, first, grow_power_law(frozen.u, frozen.profile, threads))
 
 
 def judge_held_out(held: HeldOut, rival: dict[int, Float64Array] | None = None) -> list[GateResult]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrig.calibration import gates_hawkes as gates
+from calibrig.calibration.hawkes_above_resolution import judge_above_resolution
 from calibrig.calibration.hawkes_held_out import follow_frozen, poisson_rates
 from calibrig.calibration.hawkes_input import HawkesInput
 from calibrig.calibration.hawkes_judgement import describe_events
@@ -18,7 +19,7 @@ from calibrig.calibration.hawkes_search import search_optimum
 from calibrig.calibration.hawkes_two_scale_held_out import (
     compare_two_scale_counts,
     follow_two_scale,
-    judge_above_resolution,
+    grow_two_scale,
 )
 from calibrig.calibration.hawkes_two_scale_result import TwoScaleHeldOut
 from calibrig.calibration.hawkes_two_scale_search import (
@@ -100,7 +101,7 @@ def judge_two_scale_unseen(
         ),
         gates.judge_quantiles(held.skill),
         *gates.judge_ks(held.residuals),
-        *judge_above_resolution(events, first, frozen, factors, threads=threads),
+        *judge_above_resolution(events, first, grow_two_scale(frozen, threads), factors),
         *gates.judge_mean(held.residuals),
         *gates.judge_autocorrelation(held.autocorrelation, counts),
         *compare_two_scale_counts(events, first, frozen, trace, threads=threads, seed=seed),

@@ -33,6 +33,7 @@ LINEAR = np.array([name not in {"fast_s", "beta", "gamma"} for name in TWO_SCALE
 _RATIOS = np.array([name[:5] in {"fast_", "slow_"} and name != "fast_s" for name in TWO_SCALE_NAMES])
 _DECREMENT = 1e-3
 _START_EVENTS = 20_000
+_LEAST_EIGENVALUE = 1e-10
 _LOWEST_RATIO = -9.0  # log; a ratio there is taken as 0
 
 
@@ -70,13 +71,16 @@ class TwoScaleOptimum:
     converged: bool
 
     def covariance(self) -> Float64Array:
-        """Inverse of the information over the free parameters, shape (9, 9); nan elsewhere, or where it is singular."""
+        """Inverse of the information over the free parameters, shape (9, 9); nan elsewhere.
+
+        A direction of which the events say nothing gets a huge variance, not none.
+        """
         out = np.full((9, 9), math.nan)
         inner = self.evaluation.information[np.ix_(self.free, self.free)]
         size = np.sqrt(np.maximum(np.diag(inner), 1e-300))
         values, vectors = np.linalg.eigh(inner / np.outer(size, size))
-        if len(values) and np.all(values > 1e-12):
-            out[np.ix_(self.free, self.free)] = (vectors / values) @ vectors.T / np.outer(size, size)
+        inverse = (vectors / np.maximum(values, _LEAST_EIGENVALUE)) @ vectors.T / np.outer(size, size)
+        out[np.ix_(self.free, self.free)] = inverse
         return out
 
     def branching(self) -> tuple[float, float]:

@@ -203,7 +203,6 @@ def decide_two_scale(
     said, forbidden, excused = [], ["not_in_trading_loop"], {"resolution", "gain_over_power_law"}
     if "gain_over_power_law" in failed:
         said.append("POWER_LAW_IS_ENOUGH: two time scales gain nothing over one power law; fit that instead")
-        excused |= {"bounds"}
     if "resolution" in failed:
         said.append(
             "RESOLUTION_LIMITED: a time scale is below 10 x the clock's step; the intensity is usable above 10 x "

@@ -223,3 +223,29 @@ def test_impossible_parameters_are_refused(changes: dict[str, float], says: str)
 def test_session_beyond_the_horizon_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="horizon_s"):
         simulate_two_scale_hawkes(TRUTH, sessions=[(0, DAY)], seed=1)
+
+
+def test_too_many_events_are_refused_before_they_are_made() -> None:
+    crowded = msgspec.structs.replace(TRUTH, lambda_base=1e12)
+    with pytest.raises(InvalidInputError, match="max_events"):
+        simulate_two_scale_hawkes(crowded, sessions=SESSIONS, seed=1)
+
+
+DEGENERATE = {
+    "two stamps": np.repeat([0, SECOND], 4_000),
+    "equally spaced": np.arange(8_000) * SECOND,
+    "a burst, then silence": np.concatenate([np.arange(7_999) * 1_000, [10**15]]),
+    "ever slower": np.cumsum(np.exp(np.linspace(0, 25, 8_000))).astype(np.int64) + 1,
+    "ten bursts": np.sort(
+        np.random.default_rng(1).integers(0, 10, 8_000) * DAY
+        + np.random.default_rng(2).integers(0, SECOND, 8_000)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DEGENERATE)
+def test_degenerate_lists_are_flagged(kind: str) -> None:
+    side = np.random.default_rng(2).choice([1, -1], 8_000)
+    fit = fit_two_scale_hawkes((DEGENERATE[kind], side))
+    assert fit.verdict in (Verdict.FAIL, Verdict.NO_SELF_EXCITATION)
+    assert fit.summary()

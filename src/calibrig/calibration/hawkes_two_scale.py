@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.hawkes_input import ChildFills, HawkesInput, check_counts, check_options, read_input
+from calibrig.calibration.hawkes_judgement import split_unseen
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_two_scale_judgement import (
     LevelChoice,
@@ -108,20 +109,18 @@ def fit_two_scale_hawkes(
     parameters = record_of(optimum, profile, horizon_s, level)
     results: list[GateResult] = []
     held, training = None, None
-    if fewest >= gates.FEWEST_EVENTS and holdout > 0.0:
-        first = int(np.searchsorted(events.time_ns, events.time_ns[int((1.0 - holdout) * len(events))]))
-        held, training, judged = judge_two_scale_unseen(
-            events, first, optimum, profile_bins=profile_bins, level=level, threads=threads, seed=seed
-        )
-        results += judged
-        results += judge_between_parts(
-            events, first, optimum.u, profile, horizon_s=horizon_s, threads=threads
-        )
-    elif holdout == 0.0:
-        detail = "holdout is 0: estimates only, nothing was judged; give a share to hold out"
-        results.append(
-            GateResult(name="held_out", value=0.0, limit="> 0 events", passed=False, detail=detail)
-        )
+    if fewest >= gates.FEWEST_EVENTS or holdout == 0.0:
+        first, refused = split_unseen(events, holdout)
+        if refused is not None:
+            results.append(refused)
+        else:
+            held, training, judged = judge_two_scale_unseen(
+                events, first, optimum, profile_bins=profile_bins, level=level, threads=threads, seed=seed
+            )
+            results += judged
+            results += judge_between_parts(
+                events, first, optimum.u, profile, horizon_s=horizon_s, threads=threads
+            )
     results += judge_two_scale_parameters(optimum, events)
     results.append(judge_two_scale_seasonality(events, optimum, profile, profile_bins, threads=threads))
     skills = [] if held is None else [s for s in held.skill.values() if s is not None]

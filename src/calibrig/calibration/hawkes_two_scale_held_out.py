@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from calibrig.calibration.hawkes_above_resolution import Growth, tell_apart
 from calibrig.calibration.hawkes_held_out import count_r_squared, judge_counts, local_profile
+from calibrig.errors import InvalidInputError
 from calibrig.models.hawkes_events import HawkesEvents, prepare_events
 from calibrig.models.hawkes_level import apply_level, causal_level
 from calibrig.models.hawkes_passes import Trace
@@ -27,6 +28,7 @@ Float64Array = NDArray[np.float64]
 
 _COUNT_EVENTS = 8_000
 _COUNT_RUNS = 24
+_MOST_SIMULATED = 10 * _COUNT_EVENTS  # a run
 _MOST_TO_SIMULATE = 0.999
 
 
@@ -105,7 +107,12 @@ def _simulate_counts(
     warm, start, end = span
     period = end - warm + 1
     spans = np.array([(k * period, k * period + end - warm) for k in range(_COUNT_RUNS)], dtype=np.int64)
-    time_ns, side = simulate_two_scale_hawkes(local, sessions=spans, seed=seed)
+    try:
+        time_ns, side = simulate_two_scale_hawkes(
+            local, sessions=spans, seed=seed, max_events=_COUNT_RUNS * _MOST_SIMULATED
+        )
+    except InvalidInputError:  # far more than were seen: the mean residual says so
+        return
     begins = np.searchsorted(time_ns, spans[:, 0] + (start - warm))
     ends = np.searchsorted(time_ns, spans[:, 1])
     filled = np.diff(ends, prepend=0) > 0

@@ -196,7 +196,8 @@ def decide_two_scale(
         reason = f"TOO_FEW_EVENTS: {fewest_side} events on one side; the gates need {gates.FEWEST_EVENTS}"
         return Verdict.TOO_FEW_EVENTS, reason, ()
     if "held_out" in failed:
-        return Verdict.FAIL, "held_out: no events were held out, so nothing was judged", ()
+        detail = next(gate.detail for gate in results if gate.name == "held_out")
+        return Verdict.FAIL, f"held_out: {detail}", ()
     if "gain_over_poisson" in failed:
         reason = "NO_SELF_EXCITATION: held-out events are explained as well by a seasonal Poisson process"
         return Verdict.NO_SELF_EXCITATION, reason, ()

@@ -45,6 +45,7 @@ TWO_SCALE_NAMES = (
     "gamma",
 )
 _ROWS_AT_ONCE = 1 << 16
+_LEAST_INTENSITY = 1e-100
 
 
 def to_two_scale_search(parameters: TwoScaleParameters) -> Float64Array:
@@ -269,10 +270,12 @@ class TwoScaleLikelihood:
                 parts.append(
                     (at, n[part][0] * own + n[part][1] * other, float(n[part].sum()) * columns.totals[k])
                 )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = float(np.log(np.maximum(intensity, 1e-300)).sum()) - compensator
-        gradient, information = _scores(parts, np.maximum(intensity, 1e-300))
-        return TwoScaleEvaluation(value, gradient, information)
+        if (
+            not float(intensity.min()) > _LEAST_INTENSITY
+        ):  # what no event can come from, or noise of the nodes
+            return TwoScaleEvaluation(-math.inf, np.zeros(9), np.zeros((9, 9)))
+        gradient, information = _scores(parts, intensity)
+        return TwoScaleEvaluation(float(np.log(intensity).sum()) - compensator, gradient, information)
 
     def trace(self, u: ArrayLike) -> Trace:
         """Follow the intensities and compensators over all events, level 1."""

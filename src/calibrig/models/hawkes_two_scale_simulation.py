@@ -71,6 +71,8 @@ def simulate_two_scale_hawkes(
         raise InvalidInputError(
             f"a session lasts {longest:g} s, beyond horizon_s = {p.horizon_s:g}; give shorter sessions"
         )
+    rate = 2.0 * p.lambda_base * math.cosh(p.asymmetry)
+    _check_count(rate * float((spans[:, 1] - spans[:, 0]).sum()) * 1e-9, max_events)
     rng = np.random.default_rng(seed)
     times: list[NDArray[np.int64]] = []
     sides: list[Int8Array] = []
@@ -84,15 +86,19 @@ def simulate_two_scale_hawkes(
             every.append(at)
             every_side.append(side)
             count += len(at)
-            if count > max_events:
-                raise InvalidInputError(
-                    f"the simulation makes more than max_events = {max_events} events; shorten the sessions or raise it"
-                )
+            _check_count(count, max_events)
         joined, joined_side = np.concatenate(every), np.concatenate(every_side)
         order = np.argsort(joined, kind="stable")
         times.append(np.minimum(start + (joined[order] * 1e9).astype(np.int64), end - 1))
         sides.append(joined_side[order])
     return np.concatenate(times), np.concatenate(sides)
+
+
+def _check_count(count: float, max_events: int) -> None:
+    if count > max_events:
+        raise InvalidInputError(
+            f"the simulation makes more than max_events = {max_events} events; shorten the sessions or raise it"
+        )
 
 
 def _immigrants(

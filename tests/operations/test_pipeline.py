@@ -180,7 +180,7 @@ def test_result_holds_plain_finite_values_only(demo: tuple[Outcome, Heard], real
 
 SCHEMA = {
     "schema", "calibrig", "command", "symbol", "seed", "verdict", "reason", "exit_code", "split", "quality", "truth",
-    "parameters", "models", "versions", "loop", "loop_reason", "update", "latency", "files", "seconds",
+    "parameters", "models", "versions", "loop", "loop_reason", "update", "card", "latency", "files", "seconds",
 }  # fmt: skip
 
 
@@ -190,6 +190,10 @@ def test_result_has_the_documented_fields(demo: tuple[Outcome, Heard], real: Out
         assert f"`{name}" in page, name
     assert set(real.result) == SCHEMA
     assert set(demo[0].result) == SCHEMA | {"recovered", "deployment"}
+    card = demo[0].result["card"]
+    assert card["identical"] is True
+    assert card["profit"] == card["software_profit"]
+    assert real.result["card"] is None
     assert set(real.result["models"]) == {"hawkes", "quoting", "risk", "signal"}
 
 

@@ -11,6 +11,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def run() -> list[dict[str, Any]]:
             ):
                 rows.append(_time_to_apply(backend, url, program, folder))
             rows.append(_engine_applies(f"sqlite:///{folder}/engine.db"))
+        rows.append(_following_costs(f"sqlite:///{folder}/following.db"))
         return rows
 
 
@@ -162,3 +164,26 @@ def _engine_applies(url: str) -> dict[str, Any]:
         percentiles_ms={str(p): round(float(np.percentile(whole, p)), 3) for p in (5, 25, 75, 95, 99)},
         from_hand_over_p50_us=statistics.median(hand_overs) / 1e3,
     )
+
+
+def _following_costs(url: str) -> dict[str, Any]:
+    """CPU time of a replay that looks at the heartbeat at every cycle, over one that does not; taken in turns."""
+    market = simulate_market(seed=3, sessions=2).market
+    grid = market.instrument
+    quoting = msgspec.structs.replace(
+        QUOTING, tick_size=grid.tick_size, lot_size=grid.lot_size, order_size=grid.lot_size
+    )
+    spent: dict[bool, list[float]] = {True: [], False: []}
+    with ModelStore(url) as store:
+        store.publish("SIM", {"hawkes": HAWKES, "quoting": quoting, "risk": RISK}, "bench", "x")
+        for _ in range(11):
+            for follows in (False, True):
+                engine = Engine(market, store.snapshot("SIM"))
+                end = engine.follow(store) if follows else None
+                start = time.thread_time()
+                engine.run()
+                spent[follows].append(time.thread_time() - start)
+                if end is not None:
+                    end()
+    ratio = statistics.median(spent[True]) / statistics.median(spent[False])
+    return _row("engine: replay that follows a store, over one that does not (CPU)", ratio, "x", "-", None)

@@ -133,6 +133,8 @@ inline std::vector<std::int64_t> model_words(const SignalSpec& spec) {
 }
 
 inline SignalSpec to_spec(const SetCopy& set) {
+    if (set->model_kind < 0 || set->model_kind > static_cast<std::int64_t>(SignalKind::network))
+        throw std::invalid_argument("the block holds a signal model of an unknown kind");
     SignalSpec spec;
     spec.kind = static_cast<SignalKind>(set->model_kind);
     spec.feature_bits = static_cast<int>(set->feature_bits);

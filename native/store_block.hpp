@@ -36,6 +36,11 @@ struct VersionNumbers {
     std::int64_t calibrated_at = -1;   // the same; below 0: never calibrated, or by a wrong clock
     std::int64_t known_ns = 0;         // monotonic time at which the writer learnt of the version
     char origin[16]{}, verdict[24]{}, updated_by[64]{}, comment[256]{};  // cut to fit, always ended by a zero
+
+    void end_texts() noexcept {
+        origin[sizeof origin - 1] = verdict[sizeof verdict - 1] = 0;
+        updated_by[sizeof updated_by - 1] = comment[sizeof comment - 1] = 0;
+    }
 };
 
 // The fixed part of a symbol's set. Where a figure is not known it is NaN, a count -1.
@@ -279,10 +284,13 @@ class StoreBlockView {
             if (buffer.number.load(std::memory_order_acquire) != 2 * wanted) continue;
             SetNumbers numbers;
             get(buffer.words, &numbers, StoreBlock::fixed_words);
-            const std::uint64_t tail = numbers.profile_bins + numbers.median_bins + numbers.model_words;
-            if (tail > StoreBlock::max_words - StoreBlock::fixed_words) continue;  // torn
-            get(buffer.words + StoreBlock::fixed_words, out.spare_.data(), tail);
+            if (numbers.profile_bins > StoreBlock::max_bins || numbers.median_bins > StoreBlock::max_bins ||
+                numbers.model_words > StoreBlock::max_model_words)
+                continue;  // torn, or a damaged file
+            get(buffer.words + StoreBlock::fixed_words, out.spare_.data(),
+                numbers.profile_bins + numbers.median_bins + numbers.model_words);
             if (buffer.number.load(std::memory_order_relaxed) != 2 * wanted) continue;
+            for (VersionNumbers& version : numbers.versions) version.end_texts();
             out.numbers_ = numbers;
             out.words_.swap(out.spare_);
             return true;

@@ -277,3 +277,54 @@ def test_a_signal_model_that_is_pushed_reaches_bridge_and_orders(store: ModelSto
 
 def store_path(store: ModelStore) -> str:
     return store.status().url
+
+
+READ_DAMAGED = """
+import random, sys
+from pathlib import Path
+from calibrig.errors import CalibrigError
+from calibrig.store import read_applied, read_block
+
+for name, read in (("x.block", read_block), ("x.applied", read_applied)):
+    whole = (Path(sys.argv[1]) / name).read_bytes()
+    damaged, outcomes = Path(sys.argv[1]) / "damaged", set()
+    rng = random.Random(7)
+    used = [at for at in range(0, len(whole), 8) if any(whole[at : at + 8])] + list(range(0, 256, 8))
+    for _ in range(400):
+        content = bytearray(whole)
+        for _ in range(rng.choice((1, 1, 3, 40))):
+            at = rng.choice(used)
+            content[at : at + 8] = rng.choice((b"\\xff" * 8, b"\\0" * 8, rng.randbytes(8), b"\\0" * 7 + b"\\x80"))
+        if rng.random() < 0.1:
+            del content[rng.randrange(len(content)) :]
+        damaged.write_bytes(content)
+        try:
+            read(damaged)
+            outcomes.add("read")
+        except CalibrigError as error:
+            outcomes.add(type(error).__name__)
+    print(sorted(outcomes))
+"""
+
+
+def test_damaged_blocks_end_in_a_typed_error_or_a_reading_never_in_a_crash(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    """Any words of the files exchanged, cut anywhere; the reader runs in a process of its own."""
+    store.update_signal_model("X", SIGNAL, "anna", "first")
+    with store.share(tmp_path / "live.block", capacity=1):
+        engine = Engine(
+            random_market(9, ticks=500), store.snapshot("X"), applied_path=tmp_path / "live.applied"
+        )
+        engine.run()
+        for name in ("block", "applied"):
+            (tmp_path / f"x.{name}").write_bytes((tmp_path / f"live.{name}").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", READ_DAMAGED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("FileFormatError") == done.stdout.count("'read'") == 2

@@ -218,6 +218,8 @@ def read_block(path: str | Path) -> BlockStatus:
         return _status(_native.BlockView(str(path)), str(path))
     except OSError as error:
         raise translate_block_error(error, str(path)) from None
+    except UnicodeDecodeError:
+        raise FileFormatError(f"{path} is damaged: a text in it cannot be read") from None
     except ValueError as error:
         raise FileFormatError(f"{error}") from None
 
@@ -241,6 +243,8 @@ def read_applied(path: str | Path) -> AppliedParameters:
         return describe_applied(_native.read_applied(str(path)))
     except OSError as error:
         raise translate_block_error(error, str(path)) from None
+    except UnicodeDecodeError:
+        raise FileFormatError(f"{path} is damaged: a text in it cannot be read") from None
 
 
 def describe_applied(found: Any) -> AppliedParameters:

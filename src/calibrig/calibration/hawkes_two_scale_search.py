@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,7 +201,20 @@ def search_two_scale(
         if len(events) > 16 * _START_EVENTS // 2:
             eighth = _middle(events, len(events) // 8)
             start = _climb(eighth, start, profile, horizon_s=horizon, threads=threads, tolerance=0.1)[0].u
-    return _climb(events, start, profile, horizon_s=horizon, threads=threads, tolerance=tolerance)
+    optimum, likelihood = _climb(
+        events, start, profile, horizon_s=horizon, threads=threads, tolerance=tolerance
+    )
+    return _polish(likelihood, optimum, tolerance), likelihood
+
+
+def _polish(likelihood: TwoScaleLikelihood, optimum: TwoScaleOptimum, tolerance: float) -> TwoScaleOptimum:
+    """Climb the last of the way on nodes with r = sqrt 2: those with r = 2 show an exponential to 1e-3 only."""
+    low, high = two_scale_box(likelihood.events)
+    shortest = math.exp(min(optimum.u[4], optimum.u[7]))
+    likelihood.prepare(search_two_scale_nodes(likelihood.events, 0.7 * shortest, per_octave=2))
+    low[[4, 7]] = np.maximum(low[[4, 7]], math.log(0.7 * shortest))
+    finer = maximise_two_scale(likelihood, optimum.u, (low, high), tolerance=tolerance)
+    return replace(finer, iterations=optimum.iterations + finer.iterations)
 
 
 def _middle(events: HawkesEvents, count: int) -> HawkesEvents:

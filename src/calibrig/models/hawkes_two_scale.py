@@ -130,11 +130,16 @@ def slow_weights(nodes: NodeSet, *, beta: float, gamma: float, horizon_s: float)
     return out
 
 
-def search_two_scale_nodes(events: HawkesEvents, shortest_s: float) -> NodeSet:
-    """Nodes with r = 2 that show both parts down to a time scale of ``shortest_s``."""
+def search_two_scale_nodes(events: HawkesEvents, shortest_s: float, *, per_octave: int = 1) -> NodeSet:
+    """Nodes, r = 2 unless asked finer, that show both parts down to a time scale of ``shortest_s``."""
     longest = float((events.sessions[:, 1] - events.sessions[:, 0]).max()) * 1e-9
     return choose_nodes(
-        beta_low_s=min(shortest_s, longest), horizon_s=longest, low_margin=0.1, high_margin=12.0, chain=16
+        beta_low_s=min(shortest_s, longest),
+        horizon_s=longest,
+        low_margin=0.1 if per_octave == 1 else 0.03,
+        high_margin=12.0 if per_octave == 1 else 24.0,
+        per_octave=per_octave,
+        chain=16,
     )
 
 

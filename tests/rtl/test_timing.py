@@ -81,3 +81,21 @@ def test_trees_are_placed_within_forty_nanoseconds(trees: SignalModel, tmp_path:
     assert report.device_ns <= 45.0, f"{report.device_ns:.1f} ns"  # one seed of the median's three
     assert 0 < report.luts < report.luts_available // 4
     assert report.seeds[0].critical_path
+
+
+def test_every_seed_is_kept_as_soon_as_it_is_placed(
+    trees: SignalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resources = {"TRELLIS_COMB": (10, 100), "TRELLIS_FF": (5, 100)}
+
+    def place(_folder: Path, _kind: str, seed: int) -> tuple[SeedResult, dict[str, tuple[int, int]]]:
+        if seed == 3:
+            raise KeyboardInterrupt
+        return SeedResult(seed=seed, fmax_hz=100e6 + seed, critical_path=()), resources
+
+    monkeypatch.setattr(timing_module, "require", lambda *_, **__: None)
+    monkeypatch.setattr(timing_module, "_synthesise", lambda _: None)
+    monkeypatch.setattr(timing_module, "_place", place)
+    with pytest.raises(KeyboardInterrupt):
+        measure_timing(trees, seeds=(1, 2, 3), cache=tmp_path)
+    assert [r.seed for r in measure_timing(trees, seeds=(1, 2), cache=tmp_path).seeds] == [1, 2]

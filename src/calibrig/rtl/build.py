@@ -14,6 +14,7 @@ from pathlib import Path
 
 from calibrig.errors import UnavailableError
 from calibrig.parameters import SignalModel
+from calibrig.rtl import core as core_module
 from calibrig.rtl.core import Core, generate_core
 from calibrig.rtl.manifest import MANIFEST_NAME, Manifest, hash_file, verify_manifest, write_manifest
 from calibrig.rtl.tools import cache_folder, find_compiler, find_verilator, shell_folder, tool_version
@@ -166,8 +167,9 @@ def card_cycles(core_stages: int) -> int:
 def build_key(model: SignalModel, stage_delay: float | None) -> str:
     """Return the hash of what decides a build's sources: model, generator, shell."""
     shell = sorted((path.name, path.read_bytes()) for path in _shell_files())
+    generator = Path(core_module.__file__).read_bytes()
     tools = [tool_version(name) for name in ("da4ml", "calibrig")]
-    return _hash_of(model.content_hash, stage_delay, shell, tools)
+    return _hash_of(model.content_hash, stage_delay, shell, generator, tools)
 
 
 def _card_key(model: SignalModel, stage_delay: float | None, clock_hz: int) -> str:

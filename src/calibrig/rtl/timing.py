@@ -153,13 +153,13 @@ def measure_timing(
         folder = Path(scratch)
         manifest = write_sources(model, folder, stage_delay=stage_delay)
         _synthesise(folder)
-        resources: dict[str, tuple[int, int]] = {}
-        for seed in missing:
+        whole = known
+        for seed in missing:  # each is written at once: a network's takes minutes, and may be interrupted
             have[seed], resources = _place(folder, model.kind, seed)
-    if known is None:
-        known = _start_report(manifest, resources)
-    whole = msgspec.structs.replace(known, seeds=tuple(have[seed] for seed in sorted(have)))
-    _write_report(_report_path(model, stage_delay, cache), whole)
+            start = whole or _start_report(manifest, resources)
+            whole = msgspec.structs.replace(start, seeds=tuple(have[one] for one in sorted(have)))
+            _write_report(_report_path(model, stage_delay, cache), whole)
+    assert whole is not None
     return msgspec.structs.replace(whole, seeds=tuple(have[seed] for seed in seeds))
 
 

@@ -17,15 +17,19 @@ __all__ = ["MAX_SERIES_LENGTH", "RedisObservations"]
 MAX_SERIES_LENGTH = 100_000  # of one kind, symbol and metric: the memory is the server's
 
 # A score is a double and does not hold nanoseconds, so it counts microseconds; the element holds the exact time.
-# KEYS: names of the series. ARGV: greatest length, then per element: series, score, element.
+# KEYS: names of the series. ARGV: greatest length, then per series: its name, how many words follow, and those: score
+# and element in turns. Few calls with many words each, because the server answers nobody else meanwhile.
 _APPEND = """
-for i = 2, #ARGV, 3 do
-    local series = ARGV[i]
-    redis.call('ZADD', KEYS[1] .. series, ARGV[i + 1], ARGV[i + 2])
+local at, step = 2, 1000
+while at < #ARGV do
+    local series, words = ARGV[at], tonumber(ARGV[at + 1])
+    local place, first, last = KEYS[1] .. series, at + 2, at + 1 + words
+    for i = first, last, step do
+        redis.call('ZADD', place, unpack(ARGV, i, math.min(i + step - 1, last)))
+    end
     redis.call('SADD', KEYS[1], series)
-end
-for i = 2, #ARGV, 3 do
-    redis.call('ZREMRANGEBYRANK', KEYS[1] .. ARGV[i], 0, -ARGV[1] - 1)
+    redis.call('ZREMRANGEBYRANK', place, 0, -ARGV[1] - 1)
+    at = last + 1
 end
 return 1
 """
@@ -59,11 +63,14 @@ class RedisObservations:
 
     def append(self, observations: Sequence[Observation]) -> None:
         """Append in one script: all or none."""
-        arguments: list[Any] = [MAX_SERIES_LENGTH]
+        series: dict[bytes, list[Any]] = {}
         for one in observations:
             name = msgspec.json.encode((one.kind, one.symbol, one.metric))
             element = msgspec.json.encode((one.time_ns, float(one.value), one.source))
-            arguments += [name, one.time_ns // 1000, element]
+            series.setdefault(name, []).extend((one.time_ns // 1000, element))
+        arguments: list[Any] = [MAX_SERIES_LENGTH]
+        for name, words in series.items():
+            arguments += [name, len(words), *words]
         self._repeat(self._links.run, _APPEND, (self._key,), arguments)
 
     def read(self, query: ObservationQuery) -> Iterator[Observation]:

@@ -63,7 +63,7 @@ struct HistogramCopy {
         copy.sum = live.sum.load(std::memory_order_relaxed);
         for (int b = 0; b < histogram_buckets; ++b)  // the count is what the buckets hold: never torn
             copy.count += copy.buckets[b] = live.counts[b + 1].load(std::memory_order_relaxed);
-        // Last: a call may be missed while others go on, but is never counted twice.
+        // Last. While calls go on, one may be missed, or seen twice if the writer stands between its two stores.
         if (const std::uint64_t last = live.waiting.load(std::memory_order_acquire); last != 0) {
             ++copy.buckets[last - 1];
             ++copy.count;

@@ -1,6 +1,6 @@
 """Real servers, started once per session: from wheels, and Debian's own (mark ``system``).
 
-TEST_REDIS_URL and TEST_PG_DSN point at any other in the wheels' place.
+TEST_REDIS_URL and TEST_PG_DSN (a superuser's) point at any other in the wheels' place.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from calibrig.testing.servers import PostgresServer, ValkeyServer
 
+AsUser = Callable[[str, str, str], str]
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 DEBIAN_REDIS = (Path("/usr/bin/redis-server"), Path("/usr/bin/redis-check-rdb"))
 WHEEL_AND_DEBIAN = ["wheel", pytest.param("debian", marks=pytest.mark.system)]
@@ -65,3 +67,14 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     with PostgresServer() if request.param == "wheel" else debian_postgres() as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def as_user() -> AsUser:
+    """Return what puts another user and password into a URL."""
+
+    def replace(url: str, user: str, password: str) -> str:
+        parts = urlsplit(url)
+        return url.replace(f"//{parts.netloc}/", f"//{user}:{password}@{parts.netloc.rpartition('@')[2]}/", 1)
+
+    return replace

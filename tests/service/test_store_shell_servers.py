@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,10 @@ def test_a_day_at_the_desk(shell: _Shell, tmp_path: Path) -> None:
 
 
 def test_a_redis_reader_needs_few_rights_and_may_not_write(
-    redis_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    redis_url: str,
+    as_user: Callable[[str, str, str], str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The rights that docs/store.md names are enough to read, and say what is missing to write."""
     prefix, user = secrets.token_hex(6), f"reader{secrets.token_hex(4)}"
@@ -102,7 +106,7 @@ def test_a_redis_reader_needs_few_rights_and_may_not_write(
             "ACL", "SETUSER", user, "on", ">geheim", f"~{{{prefix}}}*", f"&{{{prefix}}}*", *rights
         )
         try:
-            shell.use(f"{redis_url.replace('redis://', f'redis://{user}:geheim@')}?prefix={prefix}")
+            shell.use(f"{as_user(redis_url, user, 'geheim')}?prefix={prefix}")
             assert shell.json("get", "risk", "BTC")["version"]["version_id"] == 1
             shell("verify")
             shell("set", "risk", "BTC", "max_position=1", "--by", "ben", "-m", "x", "--yes", code=5)
@@ -115,6 +119,7 @@ def test_a_redis_reader_needs_few_rights_and_may_not_write(
 def test_urls_that_cannot_be_say_what_to_mend(
     redis_url: str,
     postgres_url: str,
+    as_user: Callable[[str, str, str], str],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -126,7 +131,7 @@ def test_urls_that_cannot_be_say_what_to_mend(
         ("postgresql://u:geheim@nosuchhost.invalid/x", 75, "check the host's name"),
         ("postgresql://u:geheim@127.0.0.1/x?sslmode=bogus", 2, "mend that option"),
         (redis_url.replace("redis://", "rediss://"), 75, ""),
-        (redis_url.replace("redis://", "redis://u:geheim@"), 5, "check both"),
+        (as_user(redis_url, "u", "geheim"), 5, "check both"),
     ):
         shell.use(url)
         shell("history", code=code)
@@ -136,10 +141,7 @@ def test_urls_that_cannot_be_say_what_to_mend(
         connection.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'geheim'")  # type: ignore[arg-type]
         connection.commit()
         try:
-            other = psycopg.conninfo.conninfo_to_dict(postgres_url)
-            shell.use(
-                f"postgresql://{user}:geheim@{other['host']}:{other['port']}/{other['dbname']}?schema=snone"
-            )
+            shell.use(f"{as_user(postgres_url, user, 'geheim')}?schema=snone")
             shell("init", code=5)
             assert "check user, password and role" in shell.err
         finally:

@@ -34,6 +34,7 @@ OUTAGES: tuple[str, ...] = (
     "stop",
     "listener killed",
 )
+LATE = ("still called fresh", "not back after")
 SPOILING: tuple[str, ...] = ("half_open", "stall", "cut", "refuse", "garbage", "hang", "kill", "stop")
 
 
@@ -116,12 +117,15 @@ def _kill_listener(server: Server) -> None:
         backend.close()
 
 
-def run_outages(server: Server, *, rounds: int, hold_s: float = 1.3) -> dict[str, Any]:
+def run_outages(server: Server, *, rounds: int, hold_s: float = 1.3, tries: int = 1) -> dict[str, Any]:
     """Put a running store through every outage ``rounds`` times; return what was seen.
 
     Wanted, each time: reads go on unchanged; the set is called stale within 1 s of the fault; a write either is
     acknowledged and there afterwards, or raises a StoreError; the set is fresh within 1 s of the server's return, and
     every version that was acknowledged meanwhile by whom the fault did not touch is there.
+
+    Where only a time was missed, the outage is tried up to ``tries`` times: on a busy machine a process may have to wait
+    for its turn, while a limit that is really too long is missed each time.
     """
     problems: list[str] = []
     runs, slowest_stale, slowest_back = 0, 0.0, 0.0
@@ -136,7 +140,10 @@ def run_outages(server: Server, *, rounds: int, hold_s: float = 1.3) -> dict[str
         for index in range(rounds):
             for kind in OUTAGES:
                 runs += 1
-                stale_s, back_s, wrong = _one_outage(kind, server, proxy, store, hold_s)
+                for _ in range(tries):
+                    stale_s, back_s, wrong = _one_outage(kind, server, proxy, store, hold_s)
+                    if not wrong or not all(text.startswith(LATE) for text in wrong):
+                        break
                 problems += [f"round {index}, {kind}: {text}" for text in wrong]
                 slowest_stale, slowest_back = max(slowest_stale, stale_s), max(slowest_back, back_s)
         reader.stop()

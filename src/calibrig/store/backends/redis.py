@@ -22,7 +22,7 @@ from calibrig.errors import (
     VersionConflictError,
 )
 from calibrig.store.backend import Heads, HistoryQuery, Stored
-from calibrig.store.backends.redis_link import TIMEOUT_S, Link, RedisLinks, Word
+from calibrig.store.backends.redis_link import Link, RedisLinks, Word
 from calibrig.store.backends.redis_observations import RedisObservations
 from calibrig.store.observations import Observation, ObservationQuery
 from calibrig.store.record import Content, Sealed, decode_content
@@ -135,9 +135,7 @@ class RedisBackend:
 
     def _silent(self) -> StoreUnavailableError:
         secured = " (does it speak TLS?)" if self._shown.startswith(("rediss", "valkeys")) else ""
-        return StoreUnavailableError(
-            f"{self._shown} does not answer within {TIMEOUT_S:g} s{secured}; try again"
-        )
+        return StoreUnavailableError(f"{self._shown} does not answer in time{secured}; try again")
 
     def _translated(self, question: Callable[[], Any]) -> Any:
         """Ask and say what went wrong."""
@@ -171,7 +169,17 @@ class RedisBackend:
             return StoreError(
                 f"{self._shown} cannot write its file, its disk may be full ({words}); nothing was written"
             )
-        if any(word in words for word in ("NOPERM", "NOAUTH", "WRONGPASS", "READONLY", "no permission")):
+        if any(
+            word in words
+            for word in (
+                "NOPERM",
+                "NOAUTH",
+                "WRONGPASS",
+                "READONLY",
+                "no permission",
+                "can't run this command",
+            )
+        ):
             return RefusedError(f"{self._shown} does not let this user do that ({words}); check its rights")
         if "WRONGTYPE" in words:
             return CorruptRecordError(

@@ -23,6 +23,7 @@ from redis.retry import Retry
 __all__ = ["TIMEOUT_S", "Link", "RedisLinks"]
 
 TIMEOUT_S = 0.5  # for every answer: a server that hangs must be noticed within a second
+WRITE_TIMEOUT_S = 2.0  # a batch has to be written to the disk
 CONNECT_TIMEOUT_S = 0.5
 Word = str | int | bytes
 
@@ -75,10 +76,12 @@ class Link:
         self._receive, self._send = link.recv_into, link.sendall
         self.closed = False
 
-    def ask(self, words: tuple[Word, ...]) -> Any:
+    def ask(self, words: tuple[Word, ...], limit_s: float = TIMEOUT_S) -> Any:
         """Send one command, return its answer; raise what redis-py would."""
         try:
             self._send(hiredis.pack_command(words))  # type: ignore[arg-type]
+            if limit_s > TIMEOUT_S:
+                self._readable.poll(limit_s * 1000)
             answer = _MORE
             while answer is _MORE:
                 self._fill()
@@ -113,7 +116,7 @@ class Link:
         """Close the connection, whose next answer nobody could tell from the last; return what redis-py would raise."""
         self.close()
         if isinstance(error, TimeoutError | BlockingIOError):
-            return redis.TimeoutError(f"no answer within {TIMEOUT_S:g} s")
+            return redis.TimeoutError("no answer in time")
         if isinstance(error, OSError):
             return redis.ConnectionError(str(error))
         if isinstance(error, hiredis.ProtocolError):
@@ -174,7 +177,7 @@ class RedisLinks:
         words : str, int or bytes
             The command.
         at_most_once : bool
-            Look first whether the server has closed the connection, because the command cannot be repeated.
+            It writes and cannot be repeated: look first whether the server has closed the connection, and wait longer.
 
         Raises
         ------
@@ -192,7 +195,7 @@ class RedisLinks:
                 link.close()
                 link = Link(self._make(**self._options))
         try:
-            return link.ask(words)
+            return link.ask(words, WRITE_TIMEOUT_S if at_most_once else TIMEOUT_S)
         finally:
             if link.closed:
                 self._drop_idle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -71,7 +72,8 @@ class RedisObservations:
         arguments: list[Any] = [MAX_SERIES_LENGTH]
         for name, words in series.items():
             arguments += [name, len(words), *words]
-        self._repeat(self._links.run, _APPEND, (self._key,), arguments)
+        append = partial(self._links.run, at_most_once=True)  # it may take longer
+        self._repeat(append, _APPEND, (self._key,), arguments)
 
     def read(self, query: ObservationQuery) -> Iterator[Observation]:
         """Yield the newest asked for: the series are merged, each read backwards page by page."""

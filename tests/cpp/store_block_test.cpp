@@ -2,6 +2,7 @@
 // sanitizers by tests/system/test_store_block_native.py. Expected numbers are the formulas of `make_set` below.
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <thread>
 
@@ -235,6 +236,7 @@ int main() {
     staleness_fails_closed();
     a_loop_takes_sets_over_and_outlives_a_restart(folder);
     models_survive();
-    rmdir(folder);
+    CHECK(std::filesystem::is_empty(folder));  // every block took its file away
+    std::filesystem::remove_all(folder);
     std::puts("ok");
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -14,8 +15,10 @@ from calibrig import (
     TwoScaleFit,
     TwoScaleParameters,
     Verdict,
+    fit_hawkes,
     fit_hawkes_rolling,
     fit_two_scale_hawkes,
+    read_market,
     simulate_hawkes,
     simulate_market,
     simulate_two_scale_hawkes,
@@ -249,3 +252,20 @@ def test_degenerate_lists_are_flagged(kind: str) -> None:
     fit = fit_two_scale_hawkes((DEGENERATE[kind], side))
     assert fit.verdict in (Verdict.FAIL, Verdict.NO_SELF_EXCITATION)
     assert fit.summary()
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_real_ticks_are_told_apart_from_one_power_law() -> None:
+    """Three days of AIG: docs/hawkes-real-ticks.md."""
+    folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "us_equities_2013" / "aig"
+    if not folder.exists():
+        pytest.skip(f"{folder} is not here")
+    trades = read_market([folder], symbol="AIG").market.trades
+    one, two = fit_hawkes(trades), fit_two_scale_hawkes(trades)
+    assert one.verdict is Verdict.FAIL
+    assert "ks_above_resolution_buy" in one.reason
+    assert two.verdict is Verdict.RESTRICTED, two.reason
+    assert two.held_out is not None
+    assert two.held_out.gain_over_power_law[1] > 0.01
+    assert two.parameters.branching_ratio == pytest.approx(0.906, abs=0.01)

@@ -109,31 +109,38 @@ class Clock {
         return rates[2];
     }
     // What a pair of readings adds to the work between them. Not the length of an empty pair: work of some length runs
-    // beside the first reading. So a chain of multiplications, about as long as a prediction, is timed both ways: with
-    // a pair around each, and many between two readings. The least of several rounds, which nothing has interrupted.
+    // beside the first reading. So a piece of work like a small model is timed both ways, each piece waiting for the one
+    // before: with a pair around each, and many between two readings. Medians of many rounds: a
+    // counter that moves in steps may keep in step with one of them.
     std::uint64_t measure_overhead() const noexcept {
         constexpr int rounds = 75, repeats = 200;
         std::array<std::uint64_t, rounds> paired{}, alone{};
-        std::uint64_t value = 3;
+        const std::array<double, 32> features{};
+        double (*volatile work)(const double*) noexcept = &work_on;  // a call, as to a kernel
+        std::size_t never = 0;
         for (int round = 0; round < rounds; ++round) {
             for (int repeat = 0; repeat < repeats; ++repeat) {
                 const std::uint64_t from = start();
-                multiply(value);
+                const double value = work(features.data() + (repeat & 15) + never);
                 paired[round] += stop() - from;
+                never = value > 1.0 ? 1 : 0;
             }
             const std::uint64_t from = start();
-            for (int repeat = 0; repeat < repeats; ++repeat) multiply(value);
+            for (int repeat = 0; repeat < repeats; ++repeat)
+                never = work(features.data() + (repeat & 15) + never) > 1.0 ? 1 : 0;
             alone[round] = stop() - from;
         }
-        const std::uint64_t both = *std::min_element(paired.begin(), paired.end());
-        const std::uint64_t work = *std::min_element(alone.begin(), alone.end());
-        return both > work ? (both - work) / repeats : 0;
+        std::sort(paired.begin(), paired.end());
+        std::sort(alone.begin(), alone.end());
+        const std::uint64_t with = paired[rounds / 2], without = alone[rounds / 2];
+        return with > without ? (with - without) / repeats : 0;
     }
-    static void multiply(std::uint64_t& value) noexcept {
-        for (int step = 0; step < 48; ++step) {
-            value *= 0x9E3779B97F4A7C15ull;
-            asm volatile("" : "+r"(value));  // one after the other
-        }
+    // Sixteen features and as many steps more, one after the other.
+    static double work_on(const double* features) noexcept {
+        double sum = 0.0;
+        for (int i = 0; i < 16; ++i) sum += features[i] * 0.5;
+        for (int i = 0; i < 16; ++i) sum *= 0.5;
+        return sum;
     }
 
     bool tsc_ = false;

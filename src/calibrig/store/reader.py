@@ -251,7 +251,11 @@ class StoreReader:
         keys, be signed; otherwise CorruptRecordError.
         """
         backend, view = self._open()
-        stored = backend.as_of(check_kind(kind), check_symbol(symbol), None)
+        known = isinstance(kind, str) and isinstance(symbol, str) and (kind, symbol) in view.heads
+        if not known or kind not in RECORD_TYPES:
+            check_kind(kind)
+            check_symbol(symbol)
+        stored = backend.as_of(kind, symbol, None)
         if stored is None:
             return None
         fetched = read_fetched(view, kind, symbol, stored)

@@ -194,7 +194,7 @@ def test_a_clock_that_goes_back_stops_the_session() -> None:
         column(0, 100 * S),
     )
     engine = native.Replay(market, (0, 0, 0, 0, 0, 0, 0), PreTradeLimits().to_native(X), None)
-    engine.publish(make_block(PLAIN, X, refusal="none", form="stationary"))
+    engine.publish(make_block(PLAIN, X, refusal="none", form="stationary"), -1)
     assert engine.run(100)
     assert [REASONS[r] for r in engine.reasons()["reason"]] == ["clock_jump"]
     assert engine.orders()["action"].tolist() == [0, 0, 2, 2]

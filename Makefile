@@ -40,8 +40,7 @@ test-system: $(DEV_STAMP)
 
 timing: $(DEV_STAMP)
 	$(PLACE_AND_ROUTE)
-	$(BIN)/calibrig rtl timing sample:trees
-	$(BIN)/calibrig rtl timing sample:network
+	$(BIN)/python -m benchmarks.rtl_timing
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m benchmarks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import secrets
 import sqlite3
 import threading
@@ -83,6 +84,26 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}")
 
 
+def _use_write_ahead_log(connection: sqlite3.Connection) -> str:
+    """Return the journal mode after asking for a write-ahead log, trying again while others open the same new file.
+
+    SQLite answers "busy" at once, without its own timeout, when two connections turn a new file to a write-ahead log
+    together: each holds the shared lock the other waits for. The one that is answered so lets go and asks again.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in {
+                sqlite3.SQLITE_BUSY,
+                sqlite3.SQLITE_LOCKED,
+            }
+            if not busy or time.monotonic() >= until:
+                raise
+        time.sleep(random.uniform(0.001, 0.01))
+
+
 class SQLiteBackend:
     """Versions in a SQLite file.
 
@@ -129,7 +150,7 @@ class SQLiteBackend:
         except sqlite3.Error as error:
             raise translate(error, self.path) from None
         try:
-            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            mode = _use_write_ahead_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")

@@ -11,7 +11,8 @@ import pytest
 from calibrig import Instrument, MarketData, Quotes, Trades, Verdict
 from calibrig.calibration.regression import assign_time_blocks, fit_ridge, fit_slope, slope_errors
 from calibrig.calibration.samples import build_samples, split_purged
-from calibrig.calibration.signal import find_holdout_start, fit_signal
+from calibrig.calibration.signal import fit_signal
+from calibrig.calibration.signal_rows import find_holdout_start
 from calibrig.engine import extract_features
 from calibrig.errors import InvalidTicksError
 from calibrig.models.signal import evaluate_signal

@@ -3,51 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrig.calibration.judging import build_evidence
-from calibrig.calibration.regression import (
-    Skill,
-    assign_time_blocks,
-    fit_slope,
-    measure_skill,
-    slope_errors,
-)
-from calibrig.calibration.samples import SignalSamples, build_samples, split_purged
 from calibrig.calibration.signal_choice import WORTH_PER_NS, choose_kind, predict_folds
 from calibrig.calibration.signal_import import ForeignModel, read_foreign
-from calibrig.calibration.signal_judging import (
-    INSUFFICIENT,
-    control_linear,
-    control_trained,
-    judge_signal,
-    measure_importance,
-    measure_periods,
-)
+from calibrig.calibration.signal_judging import control_linear, control_trained, measure_periods
+from calibrig.calibration.signal_outcome import complete_fit
 from calibrig.calibration.signal_result import Candidate, PeriodSkill, SignalFit
-from calibrig.calibration.signal_training import (
-    KINDS,
-    MEMORY_S,
-    Design,
-    Trained,
-    choose_penalty,
-    standardise,
-    train,
-    wrap_foreign,
-)
-from calibrig.engine import FeatureRows, extract_features
-from calibrig.errors import InvalidInputError, InvalidTicksError
+from calibrig.calibration.signal_rows import SignalRows, split_rows
+from calibrig.calibration.signal_training import KINDS, Trained, choose_penalty, train, wrap_foreign
+from calibrig.engine import FeatureRows
+from calibrig.errors import InvalidInputError
 from calibrig.market import MarketData
-from calibrig.models.signal import evaluate_signal
-from calibrig.parameters import FEATURE_NAMES, HawkesParameters, SignalModel
+from calibrig.parameters import HawkesParameters
 
-__all__ = ["SignalFit", "find_holdout_start", "fit_signal", "import_signal"]
+__all__ = ["DEVICE_NS", "SignalFit", "fit_signal", "import_signal"]
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -58,7 +32,6 @@ DEVICE_NS = MappingProxyType({"trees": 28.9, "linear": 38.5, "network": 64.9})
 _MOST_CONTROLS = MappingProxyType(
     {"linear": 1_000, "trees": 10, "network": 5}
 )  # each is a training of its own
-_DEPTH_IMBALANCE = FEATURE_NAMES.index("depth_imbalance")
 
 
 def fit_signal(
@@ -136,7 +109,7 @@ def fit_signal(
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds or len(set(kinds)) != len(kinds):
         raise InvalidInputError(f"kinds is {tuple(kinds)}; give some of {', '.join(KINDS)}, each once")
-    part = _split(
+    part = split_rows(
         market,
         hawkes,
         features,
@@ -202,7 +175,7 @@ def fit_signal(
             generator=generator,
         )
 
-    return _judge(
+    return complete_fit(
         market,
         part,
         trained,
@@ -258,7 +231,7 @@ def import_signal(
         The model's shape is not supported.
     """
     foreign = model if isinstance(model, ForeignModel) else read_foreign(model)
-    part = _split(
+    part = split_rows(
         market,
         hawkes,
         features,
@@ -281,7 +254,7 @@ def import_signal(
             generator=generator,
         )
 
-    return _judge(
+    return complete_fit(
         market,
         part,
         trained,
@@ -296,59 +269,8 @@ def import_signal(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """Rows, and which of them train and which judge."""
-
-    samples: SignalSamples
-    design: Design
-    train: NDArray[np.bool_]
-    test: NDArray[np.bool_]
-    block: Int64Array
-
-    @property
-    def benchmark(self) -> float:
-        """Mean target of the training rows."""
-        return float(self.samples.target[self.train].mean())
-
-
-def _split(
-    market: MarketData,
-    hawkes: HawkesParameters | None,
-    features: FeatureRows | None,
-    *,
-    horizon_s: float,
-    holdout: float,
-    block_s: float | None,
-    max_rows: int,
-) -> _Part:
-    rows = extract_features(market, hawkes) if features is None else features
-    samples = build_samples(market, rows, horizon_s=horizon_s, max_rows=max_rows)
-    train_rows, test_rows = split_purged(
-        samples.time_ns,
-        test_start_ns=find_holdout_start(market.sessions, holdout),
-        test_end_ns=int(market.sessions[-1, 1]),
-        horizon_s=horizon_s,
-        embargo_s=MEMORY_S,
-    )
-    if train_rows.sum() < 200 or test_rows.sum() < 50:
-        raise InvalidTicksError(
-            f"{int(train_rows.sum())} training and {int(test_rows.sum())} held-out rows for "
-            f"{market.instrument.symbol!r}; a signal needs at least 200 and 50: give a longer span"
-        )
-    if block_s is None:
-        block_s = _default_block_s(market.sessions, holdout, horizon_s)
-    return _Part(
-        samples=samples,
-        design=standardise(samples.features, train_rows),
-        train=train_rows,
-        test=test_rows,
-        block=assign_time_blocks(samples.time_ns, samples.session, block_s=block_s),
-    )
-
-
 def _choose(
-    part: _Part,
+    part: SignalRows,
     kinds: Sequence[str],
     train_kind: Callable[[str, Any, Float64Array], Trained],
     *,
@@ -385,147 +307,3 @@ def _choose(
         seed=seed,
     )
     return chosen, candidates, periods
-
-
-def _judge(
-    market: MarketData,
-    part: _Part,
-    trained: Trained,
-    control: Callable[[Float64Array], Float64Array],
-    *,
-    candidates: tuple[Candidate, ...],
-    periods: tuple[PeriodSkill, ...],
-    train_rows: int | None,
-    feature_bits: int | None,
-    device_ns: float,
-    replicas: int,
-    seed: int,
-) -> SignalFit:
-    samples, test = part.samples, part.test
-    target = samples.target[test]
-    block = _renumber(part.block[test])
-    model = trained.quantise(samples.horizon_s, feature_bits)
-    answers = evaluate_signal(model, samples.features[test])
-    real = np.clip(trained.predict(part.design.values[test]), -1.0, 1.0)
-
-    def measure(prediction: Float64Array) -> Skill:
-        return measure_skill(
-            prediction,
-            target,
-            block,
-            benchmark=part.benchmark,
-            replicas=replicas,
-            generator=np.random.default_rng(seed),
-        )
-
-    exact, rounded = measure(real), measure(answers)
-    luck = control(real)
-    periods += tuple(
-        one
-        for unit in ("day", "hour")
-        for one in measure_periods(
-            answers,
-            target,
-            samples.time_ns[test],
-            block,
-            unit=unit,
-            held_out=True,
-            benchmark=part.benchmark,
-            replicas=replicas,
-            seed=seed,
-        )
-    )
-    generator = np.random.default_rng(seed)
-    imbalance = fit_slope(
-        samples.features[:, _DEPTH_IMBALANCE],
-        samples.move_ticks,
-        part.block,
-        replicas=replicas,
-        generator=generator,
-    )
-    importance = measure_importance(
-        lambda rows: evaluate_signal(model, rows),
-        samples.features[test],
-        target,
-        block,
-        benchmark=part.benchmark,
-        generator=generator,
-    )
-    coefficients, intercept, errors = _describe_line(part, trained)
-    gates = judge_signal(exact, rounded, luck, train_rows, device_ns)
-    return SignalFit(
-        parameters=_complete(model, rounded, train_rows),
-        coefficients=coefficients,
-        intercept=intercept,
-        standard_errors={
-            **errors,
-            "imbalance_coefficient": imbalance.coefficient_error,
-            "r_squared": rounded.r_squared_error,
-        },
-        skill=exact,
-        quantised_skill=rounded,
-        control_r_squared=luck,
-        imbalance=imbalance,
-        penalty=trained.penalty,
-        train_rows=int(part.train.sum()),
-        test_rows=int(test.sum()),
-        evidence=build_evidence(market, gates, insufficient=INSUFFICIENT),
-        candidates=candidates,
-        importance=importance,
-        periods=periods,
-    )
-
-
-def _complete(model: SignalModel, skill: Skill, train_rows: int | None) -> SignalModel:
-    return msgspec.structs.replace(
-        model,
-        skill_r_squared=skill.r_squared,
-        skill_standard_error=skill.r_squared_error,
-        calibration_samples=train_rows,
-    )
-
-
-def _describe_line(part: _Part, trained: Trained) -> tuple[dict[str, float], float, dict[str, float]]:
-    """Coefficients per unit of each feature, intercept and errors of a linear model; nothing for other kinds."""
-    if not len(trained.slopes):
-        return {}, 0.0, {}
-    design, rows, spread = part.design, part.train, part.design.spread
-    used = spread > 0.0
-    unit = np.where(used, spread, 1.0)
-    per_unit = np.where(used, trained.slopes / unit, 0.0)
-    residual = part.samples.target[rows] - trained.intercept - design.values[rows] @ trained.slopes
-    errors = slope_errors(design.values[rows], residual, _renumber(part.block[rows]), penalty=trained.penalty)
-    return (
-        dict(zip(FEATURE_NAMES, per_unit.tolist(), strict=True)),
-        trained.intercept - float(per_unit @ design.centre),
-        dict(zip(FEATURE_NAMES, np.where(used, errors / unit, 0.0).tolist(), strict=True)),
-    )
-
-
-def find_holdout_start(sessions: Int64Array, holdout: float) -> int:
-    """Return when the last ``holdout`` share of the trading time begins; from 3 sessions on, a session border.
-
-    Examples
-    --------
-    >>> find_holdout_start(np.array([[0, 100], [200, 300], [400, 500]]), 0.2)
-    400
-    >>> find_holdout_start(np.array([[0, 100]]), 0.2)
-    80
-    """
-    lengths = np.diff(sessions, axis=1)[:, 0]
-    remaining = holdout * float(lengths.sum())
-    for row in range(len(sessions) - 1, -1, -1):
-        if remaining <= lengths[row]:
-            whole = len(sessions) >= 3 and row > 0
-            return int(sessions[row, 0] if whole else sessions[row, 1] - round(remaining))
-        remaining -= float(lengths[row])
-    return int(sessions[0, 0])
-
-
-def _default_block_s(sessions: Int64Array, holdout: float, horizon_s: float) -> float:
-    test_s = holdout * float(np.sum(np.diff(sessions, axis=1))) / 1e9
-    return float(max(min(max(30.0 * horizon_s, 30.0), test_s / 20.0), 2.0 * horizon_s))
-
-
-def _renumber(block: Int64Array) -> Int64Array:
-    return np.cumsum(np.concatenate(([0], (np.diff(block) != 0).astype(np.int64))))

@@ -26,13 +26,17 @@ struct Card {
 
     Card() : rtl(std::make_unique<Vcalibrig_card>(&context)) { reset(); }
 
-    // Inputs change while the clock is low; outputs are read before the rising edge.
+    bool reply_read = false;  // the reply line that stands has been read; the next edge hands it over
+
+    // Inputs change while the clock is low, and the evaluation of the rising edge sees them; outputs are read before
+    // the rising edge. What a request line changes before the edge (nothing that is read) is not evaluated apart.
     void clock() {
         rtl->clk = 1;
         rtl->eval();
         rtl->clk = 0;
         rtl->eval();
         ++clocks;
+        reply_read = false;
     }
     void reset() {
         rtl->clk = 0;
@@ -77,7 +81,6 @@ struct Card {
     bool give(const void* request) {
         std::memcpy(&rtl->s_line_data, request, 64);
         rtl->s_line_valid = 1;
-        rtl->eval();
         for (int i = 0; !rtl->s_line_ready; ++i) {
             if (i == patience_clocks) {
                 rtl->s_line_valid = 0;
@@ -89,13 +92,15 @@ struct Card {
         rtl->s_line_valid = 0;
         return true;
     }
-    // Runs until a reply is posted (1) or the card is ready for the next request with nothing to say (0).
+    // Runs until a reply is posted (1) or the card is ready for the next request with nothing to say (0). m_line_ready
+    // is always up: the edge after the reply was read hands it over, and may take the next request as well.
     int take(void* reply, std::uint64_t* address, int clocks_at_most) {
+        if (reply_read) clock();
         for (int i = 0; i < clocks_at_most; ++i) {
             if (rtl->m_line_valid) {
                 std::memcpy(reply, &rtl->m_line_data, 64);
                 *address = rtl->m_line_address;
-                clock();
+                reply_read = true;
                 return 1;
             }
             if (rtl->s_line_ready) return 0;
@@ -134,7 +139,7 @@ class Server {
                 worked = true;
             }
             idle = worked ? 0 : idle + 1;
-            if ((++turns & 0x3F) == 0 || worked) watch_window();
+            if ((++turns & 0x3F) == 0) watch_window();
             if (idle > 2'000) rest(idle);
             if ((turns & 0xFFF) == 0 && parent > 0 && ::getppid() != parent) break;
         }

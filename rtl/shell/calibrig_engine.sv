@@ -60,7 +60,8 @@ module calibrig_engine #(
     localparam logic [31:0] FINISH_AGE = (CORE_STAGES > CHECK_CLOCKS) ? CORE_STAGES : CHECK_CLOCKS;
     localparam logic [15:0] STATUS_GOOD = 16'd0, STATUS_CRC = 16'd1, STATUS_MODEL = 16'd2, STATUS_FEATURE = 16'd3;
 
-    logic         busy, by_register, at_end;
+    logic         busy, by_register, near_end, at_end;
+    logic         fresh;      // the first clock in which `line` stands
     (* keep *) logic holding_line, holding_core;  // copies of busy: each drives hundreds of bits
     logic [511:0] line;       // the request as it was taken
     logic [31:0]  cycles;     // elapsed + 1: what the reply says if its register loads in the clock after next
@@ -81,32 +82,23 @@ module calibrig_engine #(
     assign core_features = holding_core ? line[383:128] : next_line[383:128];
 
     // Checks, three clocks deep: request checksum, model, features inside the format (the core's input would wrap).
-    wire [31:0] part0, part1, part2, part3;
-    calibrig_crc32_request0 request_crc0 (.data(line[119:0]), .crc(part0));
-    calibrig_crc32_request1 request_crc1 (.data(line[239:120]), .crc(part1));
-    calibrig_crc32_request2 request_crc2 (.data(line[359:240]), .crc(part2));
-    calibrig_crc32_request3 request_crc3 (.data(line[479:360]), .crc(part3));
+    // What hangs on the line alone is computed once, in its first clock.
     wire [31:0] crc_of_line = crc_part0 ^ crc_part1 ^ crc_part2 ^ crc_part3;
-    logic outside;
-    always_comb begin
+    function automatic logic outside(input logic [255:0] features);
         outside = 1'b0;
         for (int i = 0; i < 16; i++)
             for (int b = FEATURE_BITS; b < 16; b++)
-                if (line[128+16*i+b] != line[128+16*i+FEATURE_BITS-1]) outside = 1'b1;
-    end
+                if (features[16*i+b] != features[16*i+FEATURE_BITS-1]) outside = 1'b1;
+    endfunction
     wire [15:0] next_status = crc_bad ? STATUS_CRC : model_bad ? STATUS_MODEL :
                               feature_bad ? STATUS_FEATURE : STATUS_GOOD;
 
     // The reply's checksum is affine in its bits: all but the value is folded in ahead of time.
     wire [63:0] sequence_out = line[63:0] + sequence_add;
     wire [31:0] model_out = MODEL_ID ^ model_flip;
-    wire [31:0] crc_of_sequence, crc_of_rest, crc_of_value;
-    calibrig_crc32_sequence sequence_crc (.data(sequence_out), .crc(crc_of_sequence));
-    calibrig_crc32_rest rest_crc (.data({16'd0, next_status, model_out, cycles}), .crc(crc_of_rest));
     wire good = status == STATUS_GOOD;
     wire [31:0] value = !good ? 32'd0 : value_force ? 32'h7FFFFFFF : core_value ^ value_flip;
-    calibrig_crc32_value value_crc (.data(value), .crc(crc_of_value));
-    wire [31:0] reply_crc = crc_known ^ crc_of_value;
+    wire [31:0] reply_crc = crc_known ^ calibrig_crc32::reply_value(value);
 
     assign finish = at_end && !hold;
     wire [223:0] computed = {reply_crc, 16'd0, status, model_out, elapsed, value, sequence_out} ^ line_flip;
@@ -132,7 +124,9 @@ module calibrig_engine #(
             m_line_address <= 64'd0;
             line <= 512'd0;
             elapsed <= 32'd0;
+            near_end <= 1'b0;
             at_end <= 1'b0;
+            fresh <= 1'b0;
             holding_line <= 1'b0;
             holding_core <= 1'b0;
         end else begin
@@ -154,24 +148,31 @@ module calibrig_engine #(
             end else if (busy) begin
                 elapsed <= elapsed + 32'd1;
                 cycles <= cycles + 32'd1;
-                at_end <= elapsed >= FINISH_AGE;
+                near_end <= elapsed >= FINISH_AGE - 1;
+                at_end <= near_end;
             end
             if (!holding_line) line <= next_line;
-            crc_part0 <= part0;
-            crc_part1 <= part1;
-            crc_part2 <= part2;
-            crc_part3 <= part3;
-            crc_sequence <= crc_of_sequence;
-            model_bad <= line[95:64] != MODEL_ID;
-            feature_bad <= outside;
+            fresh <= (take_line && !drop) || take_registers;
+            if (fresh) begin
+                crc_part0 <= calibrig_crc32::request0(line[59:0]) ^ calibrig_crc32::request1(line[119:60]);
+                crc_part1 <= calibrig_crc32::request2(line[179:120]) ^ calibrig_crc32::request3(line[239:180]);
+                crc_part2 <= calibrig_crc32::request4(line[299:240]) ^ calibrig_crc32::request5(line[359:300]);
+                crc_part3 <= calibrig_crc32::request6(line[419:360]) ^ calibrig_crc32::request7(line[479:420]);
+                crc_sequence <= calibrig_crc32::reply_sequence(sequence_out);
+                model_bad <= line[95:64] != MODEL_ID;
+                feature_bad <= outside(line[383:128]);
+            end
             crc_bad <= !by_register && crc_of_line != line[511:480];
             status <= next_status;
-            crc_known <= crc_sequence ^ crc_of_rest;
+            if (near_end)
+                crc_known <= crc_sequence ^ calibrig_crc32::reply_origin({model_out, cycles})
+                             ^ calibrig_crc32::reply_status({16'd0, next_status});
 
             if (finish) begin
                 busy <= 1'b0;
                 holding_line <= 1'b0;
                 holding_core <= 1'b0;
+                near_end <= 1'b0;
                 at_end <= 1'b0;
                 if (!swallow) begin
                     answered <= 1'b1;

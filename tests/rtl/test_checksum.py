@@ -16,10 +16,10 @@ def test_the_file_of_the_shell_is_what_the_generator_writes() -> None:
 
 
 def parse(name: str) -> list[tuple[int, int]]:
-    """Mask and constant of each bit of one module, from its text."""
+    """Mask and constant of each bit of one function, from its text."""
     text = render_checksums()
-    body = text[text.index(f"module {name} ") :].split("endmodule")[0]
-    found = re.findall(r"crc\[(\d+)\] = \^\(data & \d+'h([0-9a-f]+)\) \^ 1'b([01]);", body)
+    body = text[text.index(f" {name}(") :].split("endfunction")[0]
+    found = re.findall(rf"{name}\[(\d+)\] = \^\(data & \d+'h([0-9a-f]+)\) \^ 1'b([01]);", body)
     assert [int(bit) for bit, _, _ in found] == list(range(32))
     return [(int(mask, 16), int(constant)) for _, mask, constant in found]
 

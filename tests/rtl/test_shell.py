@@ -95,7 +95,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,  # seconds where nothing else runs; a hang, not a slow machine, must end it
         check=False,
     )
     assert (folder / "results.xml").exists(), done.stderr[-3000:] + done.stdout[-3000:]

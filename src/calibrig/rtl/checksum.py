@@ -47,41 +47,47 @@ def checksum_masks(n_bytes: int, *, first_bit: int = 0, n_bits: int | None = Non
 # name -> bytes of the message, first bit and number of bits of the part; a message's parts add up by exclusive-or.
 PARTS = MappingProxyType(
     {
-        **{f"calibrig_crc32_request{k}": (60, 120 * k, 120) for k in range(4)},
-        "calibrig_crc32_sequence": (24, 0, 64),
-        "calibrig_crc32_value": (24, 64, 32),
-        "calibrig_crc32_rest": (24, 96, 96),
+        **{f"request{k}": (60, 60 * k, 60) for k in range(8)},
+        "reply_sequence": (24, 0, 64),
+        "reply_value": (24, 64, 32),
+        "reply_origin": (24, 96, 64),
+        "reply_status": (24, 160, 32),
     }
 )
-"""Combinational modules of the shell: small enough each for one clock, added up in the next."""
+"""Functions of the shell: each small enough for one clock and for one word of a simulator, added up in the next."""
 
 
 def render_checksums() -> str:
-    """Return the SystemVerilog of the shell's checksum modules.
+    """Return the SystemVerilog package of the shell's checksum functions.
 
     Examples
     --------
-    >>> render_checksums().count("endmodule")
-    7
+    >>> render_checksums().count("endfunction")
+    12
     """
     head = (
         "// CRC-32 (IEEE 802.3, reflected) of the request line's first 60 bytes and the reply line's first 24, in parts\n"
         "// that add up by exclusive-or. Written by calibrig.rtl.checksum; do not edit.\n"
     )
-    modules = (_render(name, *part) for name, part in PARTS.items())
-    return head + "`default_nettype none\n" + "".join(modules) + "\n`default_nettype wire\n"
+    functions = (_render(name, *part) for name, part in PARTS.items())
+    return (
+        head
+        + "`default_nettype none\n\npackage calibrig_crc32;\n"
+        + "\n".join(functions)
+        + "endpackage\n\n`default_nettype wire\n"
+    )
 
 
 def _render(name: str, n_bytes: int, first_bit: int, width: int) -> str:
     masks, constant = checksum_masks(n_bytes, first_bit=first_bit, n_bits=width)
     constant = constant if first_bit == 0 else 0  # the first part carries it
     lines = [
-        f"\nmodule {name} (input wire logic [{width - 1}:0] data, output wire logic [31:0] crc);",
+        f"    function automatic logic [31:0] {name}(input logic [{width - 1}:0] data);",
         *(
-            f"    assign crc[{bit}] = ^(data & {width}'h{mask:0{width // 4}x}) ^ 1'b{constant >> bit & 1};"
+            f"        {name}[{bit}] = ^(data & {width}'h{mask:0{width // 4}x}) ^ 1'b{constant >> bit & 1};"
             for bit, mask in enumerate(masks)
         ),
-        "endmodule",
+        "    endfunction",
         "",
     ]
     return "\n".join(lines)

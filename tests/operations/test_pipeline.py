@@ -350,9 +350,10 @@ def test_a_process_that_dies_leaves_a_store_that_opens_and_no_half_report(tmp_pa
             if f" {moment}:" in line:
                 process.send_signal(sign)
                 break
-        rest = process.stderr.read()
-        process.stderr.close()
-        process.wait(timeout=60)
+        try:
+            _, rest = process.communicate(timeout=120)
+        finally:
+            process.kill()
         assert "Traceback" not in rest
         if sign == signal.SIGINT:
             assert process.returncode == 130

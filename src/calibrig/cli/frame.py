@@ -12,6 +12,7 @@ from contextlib import suppress
 import typer
 
 from calibrig.cli.commands import COMMANDS, build_app
+from calibrig.cli.interrupts import interrupts_between_locks
 from calibrig.errors import CalibrigError
 
 __all__ = ["run_command_line"]
@@ -30,7 +31,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
     """
     arguments, debug = _take_debug(arguments)
     try:
-        code = _run(arguments)
+        with interrupts_between_locks():
+            code = _run(arguments)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  # the last frame of the process: every way to end passes here
         code = _end(error, debug=debug)

@@ -264,51 +264,38 @@ nb::dict counts(PyReplay& self) {
     return out;
 }
 
-// step_ns, substeps, groups, block_rows, path_rows, start_price_ticks, decay_per_tick, seed
-using PathTuple = std::tuple<std::int64_t, int, int, double, std::size_t, double, double, std::uint64_t>;
+// bid, ask, bid_lots, ask_lots, trade_price, trade_lots, start_twice_mid, end_twice_mid; cells, cell_ns, minute_ns
+using MinutesTuple = std::tuple<Int64Column, Int64Column, Int64Column, Int64Column, Int64Column, Int64Column, Int64Column,
+                                Int64Column, std::size_t, std::int64_t, std::int64_t>;
+using Rows = nb::ndarray<const std::int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-nb::tuple run_paths(DoubleColumn move, DoubleColumn volatility, Int64Column spread, Int64Column buys, Int64Column sells,
-                    Int64Column touch_lots, DoubleColumn order_lots, const PathTuple& path, const OptionsTuple& options,
-                    const LimitsTuple& limits, nb::list blocks, std::uint64_t first, std::size_t count,
-                    std::optional<nb::ndarray<const std::int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>> rows,
-                    int threads) {
-    const StepColumns steps{move.data(),  volatility.data(), spread.data(),     buys.data(),
-                            sells.data(), touch_lots.data(), order_lots.data(), move.shape(0)};
-    const PathOptions path_options{std::get<0>(path), std::get<1>(path), std::get<2>(path), std::get<3>(path),
-                                   std::get<4>(path), std::get<5>(path), std::get<6>(path), std::get<7>(path)};
+nb::tuple run_days(const MinutesTuple& minutes, const Rows& rows, const OptionsTuple& options, const LimitsTuple& limits,
+                   nb::list blocks, int threads) {
+    const MinuteColumns columns{std::get<0>(minutes).data(), std::get<1>(minutes).data(), std::get<2>(minutes).data(),
+                                std::get<3>(minutes).data(), std::get<4>(minutes).data(), std::get<5>(minutes).data(),
+                                std::get<6>(minutes).data(), std::get<7>(minutes).data(), std::get<6>(minutes).shape(0),
+                                std::get<8>(minutes),        std::get<9>(minutes),        std::get<10>(minutes)};
     std::vector<ParameterBlock> copies;
     for (nb::handle block : blocks) copies.push_back(nb::cast<const ParameterBlock&>(block));
     ReplayOptions replay_options = to_options(options);
     replay_options.keep_log = false;
-    std::vector<PathOutcome> out(count * copies.size());
+    std::vector<PathOutcome> out(rows.shape(0) * copies.size());
+    bool done = false;
     {
         nb::gil_scoped_release release;
-        calibrig::run_paths(steps, path_options, replay_options, to_limits(limits), copies, first, count,
-                            rows ? rows->data() : nullptr, threads, out.data());
+        const auto interrupted = [] {
+            nb::gil_scoped_acquire acquire;
+            return PyErr_CheckSignals() != 0;
+        };
+        done = calibrig::run_days(columns, rows.data(), rows.shape(0), rows.shape(1), replay_options, to_limits(limits),
+                                  copies, threads, interrupted, out.data());
     }
+    if (!done) throw nb::python_error();
     const auto& results = out;
     return nb::make_tuple(column<double>(results, [](const PathOutcome& r) { return r.drawdown; }),
                           column<double>(results, [](const PathOutcome& r) { return r.pnl; }),
                           column<std::int64_t>(results, [](const PathOutcome& r) { return r.largest_position; }),
                           column<std::int64_t>(results, [](const PathOutcome& r) { return r.fills; }));
-}
-
-nb::object path_ticks(DoubleColumn move, DoubleColumn volatility, Int64Column spread, Int64Column buys,
-                      Int64Column sells, Int64Column touch_lots, DoubleColumn order_lots, const PathTuple& path,
-                      std::uint64_t index) {
-    const StepColumns steps{move.data(),  volatility.data(), spread.data(),     buys.data(),
-                            sells.data(), touch_lots.data(), order_lots.data(), move.shape(0)};
-    const PathOptions path_options{std::get<0>(path), std::get<1>(path), std::get<2>(path), std::get<3>(path),
-                                   std::get<4>(path), std::get<5>(path), std::get<6>(path), std::get<7>(path)};
-    PathMarket market(steps, path_options);
-    market.draw(index, nullptr);
-    const MarketColumns m = market.columns();
-    const auto copy = [](const auto* data, std::size_t n) {
-        return copy_array(std::vector<std::remove_cvref_t<decltype(*data)>>(data, data + n));
-    };
-    return nb::make_tuple(copy(m.trade_time, m.trades), copy(m.trade_price, m.trades), copy(m.trade_lots, m.trades),
-                          copy(m.trade_side, m.trades), copy(m.quote_time, m.quotes), copy(m.bid, m.quotes),
-                          copy(m.bid_lots, m.quotes), copy(m.ask, m.quotes), copy(m.ask_lots, m.quotes));
 }
 
 }  // namespace
@@ -357,11 +344,8 @@ void bind_replay(nb::module_& m) {
         .def("updates", &updates)
         .def("counts", &counts)
         .def("compute_ns", [](PyReplay& self) { return copy_array(self.native().compute_ns()); });
-    m.def("run_paths", &run_paths, nb::arg("move"), nb::arg("volatility"), nb::arg("spread"), nb::arg("buys"),
-          nb::arg("sells"), nb::arg("touch_lots"), nb::arg("order_lots"), nb::arg("path"), nb::arg("options"),
-          nb::arg("limits"), nb::arg("blocks"), nb::arg("first"), nb::arg("count"), nb::arg("rows").none(),
-          nb::arg("threads"));
-    m.def("path_ticks", &path_ticks);
+    m.def("run_days", &run_days, nb::arg("minutes"), nb::arg("rows"), nb::arg("options"), nb::arg("limits"),
+          nb::arg("blocks"), nb::arg("threads"));
     nb::list names;
     for (const char* name : reason_names) names.append(name);
     m.attr("reason_names") = nb::tuple(names);

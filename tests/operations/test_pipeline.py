@@ -19,12 +19,21 @@ import pytest
 from lean_files import write_lean
 
 from calibrig import ModelStore
+from calibrig.bridge import AcceleratorMode, HardwareInTheLoopBridge
+from calibrig.engine import replay
 from calibrig.errors import InvalidInputError
 from calibrig.market import MarketData, Quotes, Trades, simulate_market
 from calibrig.market.simulation import DEFAULT_FLOW
 from calibrig.operations import Outcome, run_demo, run_market
 from calibrig.operations.split import split_market
-from calibrig.parameters import Instrument
+from calibrig.parameters import (
+    AvellanedaStoikovParameters,
+    HawkesParameters,
+    Instrument,
+    ParameterSet,
+    RiskParameters,
+    SignalModel,
+)
 
 SECTIONS = ("quality", "parameters", "hawkes", "gates", "loop", "latency", "versions", "facts")
 
@@ -48,7 +57,7 @@ class Heard:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Heard]:
     heard = Heard()
     outcome = run_demo(
-        tmp_path_factory.mktemp("demo"), seed=7, sessions=3, session_s=3_600.0, paths=100, listener=heard
+        tmp_path_factory.mktemp("demo"), seed=7, sessions=4, session_s=3_600.0, paths=100, listener=heard
     )
     return outcome, heard
 
@@ -62,13 +71,13 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def real(lean: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    return run_market(lean, tmp_path_factory.mktemp("run"), seed=7, paths=100)
+    return run_market(lean, tmp_path_factory.mktemp("run"), seed=7, paths=100, signal_kinds=("linear",))
 
 
 @pytest.fixture(scope="module")
 def real_again(real: Outcome, lean: Path) -> Outcome:
     """Run the same ticks a second time into the same folder."""
-    return run_market(lean, real.report_path.parent, seed=7, paths=100)
+    return run_market(lean, real.report_path.parent, seed=7, paths=100, signal_kinds=("linear",))
 
 
 def test_demo_recovers_the_truth(demo: tuple[Outcome, Heard]) -> None:
@@ -116,7 +125,46 @@ def test_demo_writes_report_result_and_versions(demo: tuple[Outcome, Heard]) -> 
             assert record.version.origin == "calibrated"
     assert heard.done[:1] == ["simulate"]
     assert heard.done[-1] == "report"
-    assert len(heard.done) == 8
+    assert len(heard.done) == 9
+
+
+def read_set(outcome: Outcome, store: ModelStore) -> ParameterSet:
+    """Build the set the loop began with anew: the stored versions, and the fitted record where none was stored."""
+    records: dict[str, Any] = {}
+    structs = {
+        "hawkes": HawkesParameters,
+        "quoting": AvellanedaStoikovParameters,
+        "risk": RiskParameters,
+        "signal": SignalModel,
+    }
+    for kind, struct in structs.items():
+        version = outcome.result["loop"]["versions"].get(kind)
+        if version:
+            records[kind] = store.read_version(kind, "SIM", version).parameters
+        else:
+            records[kind] = msgspec.convert(outcome.result["models"][kind]["parameters"], struct)
+    return ParameterSet(symbol="SIM", **records)
+
+
+def test_the_loop_ran_the_stored_signal(demo: tuple[Outcome, Heard]) -> None:
+    """Replay anew with what the store holds: another model, or none, makes other orders."""
+    outcome, _ = demo
+    replayed = split_market(simulate_market(seed=7, sessions=4, session_s=3_600.0).market).replayed
+    with ModelStore(outcome.store_url, create=False) as store:
+        stored = store.get_signal_model("SIM")
+        before = read_set(outcome, store)
+        after = msgspec.structs.replace(before, quoting=store.read_version("quoting", "SIM", 2).parameters)
+    assert stored is not None
+    assert stored.version is not None
+    told = outcome.result["loop"]["signal"]
+    assert (told["content_hash"], told["version"]) == (stored.content_hash, stored.version.version_id)
+    half = (len(replayed.trades) + len(replayed.quotes)) // 2
+    with HardwareInTheLoopBridge(AcceleratorMode.SOFTWARE_STUB, model=stored) as bridge:
+        bridge.initialize()
+        again = replay(replayed, before, bridge, updates=[(half, after)])
+    assert again.digest() == outcome.result["loop"]["digest"]
+    silent = replay(replayed, before, updates=[(half, after)])
+    assert silent.digest() != again.digest()
 
 
 def test_what_is_not_deployable_is_not_stored(demo: tuple[Outcome, Heard]) -> None:
@@ -180,7 +228,7 @@ def test_result_holds_plain_finite_values_only(demo: tuple[Outcome, Heard], real
 
 SCHEMA = {
     "schema", "calibrig", "command", "symbol", "seed", "verdict", "reason", "exit_code", "split", "quality", "truth",
-    "parameters", "models", "versions", "loop", "loop_reason", "update", "card", "latency", "files", "seconds",
+    "parameters", "models", "versions", "backtest", "backtest_reason", "loop", "loop_reason", "update", "card", "latency", "files", "seconds",
 }  # fmt: skip
 
 
@@ -232,7 +280,7 @@ def _without_timings(value: Any) -> Any:
         return {
             k: _without_timings(v)
             for k, v in value.items()
-            if k not in {"seconds", "events_per_s", "versions", "digest"}
+            if k not in {"seconds", "events_per_s", "version", "versions", "digest"}
         }
     if isinstance(value, list):
         return [_without_timings(item) for item in value]
@@ -240,7 +288,9 @@ def _without_timings(value: Any) -> Any:
 
 
 def test_an_override_names_who_decided(lean: Path, tmp_path: Path) -> None:
-    outcome = run_market(lean, tmp_path, seed=7, paths=100, override="anna: paper trading only")
+    outcome = run_market(
+        lean, tmp_path, seed=7, paths=100, signal_kinds=("linear",), override="anna: paper trading only"
+    )
     for row in outcome.result["versions"]:
         if row["verdict"] not in {"PASS", "RESTRICTED"} and row["version"] is not None:
             assert "anna: paper trading only" in row["where"]

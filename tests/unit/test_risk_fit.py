@@ -11,11 +11,11 @@ import pytest
 from scipy.stats import genpareto
 
 from calibrig import Instrument, MarketData, Quotes, RiskParameters, Trades, Verdict
-from calibrig.calibration.drawdown import estimate_quantile, fit_tail_quantile, replay_days
+from calibrig.calibration.drawdown import estimate_quantile, fit_tail_quantile, measure_drawdowns
 from calibrig.calibration.quoting import fit_quoting
 from calibrig.calibration.regimes import build_thresholds, fit_regimes
 from calibrig.calibration.resampled_days import assemble_days, collect_minutes, draw_days
-from calibrig.calibration.risk import fit_risk
+from calibrig.calibration.risk import _move, fit_risk
 from calibrig.calibration.scenarios import SCENARIOS, Scenario, apply_scenario, find_own_events
 from calibrig.engine import replay
 from calibrig.errors import InvalidInputError, InvalidTicksError
@@ -221,11 +221,13 @@ def test_nothing_survives_a_budget_of_a_cent(market: MarketData) -> None:
 
 def test_common_random_numbers_make_the_limit_repeatable(market: MarketData) -> None:
     minutes = collect_minutes(market)
-    rows, _ = draw_days(minutes, days=100, block_minutes=20.0, generator=np.random.default_rng(0))
     quoting = fit_quoting(market).parameters
     thresholds = build_thresholds((1.25, 1.5, 1.8), (), half_life_s=300.0, sample_s=5.0, max_position=20)
     parameters = ParameterSet(symbol="SIM", quoting=quoting, risk=thresholds)
-    first, second = replay_days(minutes, rows, parameters)[0], replay_days(minutes, rows, parameters)[0]
+    first, second = (
+        measure_drawdowns(minutes, parameters, days=100, block_minutes=20.0, threads=threads)[0]
+        for threads in (1, 2)
+    )
     assert np.array_equal(first, second)
     assert len(first) == 100
     assert math.isfinite(first.max())
@@ -248,3 +250,25 @@ def test_trades_never_lead_their_book() -> None:
     again = assemble_days(minutes, np.array([[1, 1, 1]]))
     assert again.trades.size_lots.tolist() == [3, 4] * 3
     assert np.all(np.diff(again.trades.time_ns) > 0)
+
+
+def test_many_days_are_judged_around_the_limit_that_few_find() -> None:
+    """Every way through the candidates ends at the largest that holds, wherever the first look pointed."""
+    candidates = [100, 71, 50, 35, 25]
+    for truth in (0, 25, 50, 100):
+        for start in (0, *candidates):
+            asked: list[int] = []
+
+            def holds(limit: int, truth: int = truth, asked: list[int] = asked) -> bool:
+                asked.append(limit)
+                return limit <= truth
+
+            assert _move(candidates, start, holds) == truth
+            assert len(set(asked)) == len(asked)  # no candidate is paid for twice
+
+
+def test_more_paths_than_the_first_look_give_their_number(market: MarketData) -> None:
+    fit = fit_risk(market, fit_quoting(market), paths=1_200, scenarios=SCENARIOS[:1])
+    assert fit.drawdown.paths == 1_200
+    assert fit.drawdown.bound <= fit.loss_budget
+    assert fit.parameters.max_position == min(fit.limit_by_bootstrap, fit.limit_by_scenarios)

@@ -89,35 +89,15 @@ class Replay:
     def counts(self) -> dict[str, int]: ...
     def compute_ns(self) -> NDArray[np.int32]: ...
 
-_Path = tuple[int, int, int, float, int, float, float, int]
+_I = NDArray[np.int64]
+_Minutes = tuple[_I, _I, _I, _I, _I, _I, _I, _I, int, int, int]
 
-def run_paths(
+def run_days(
     *,
-    move: NDArray[np.float64],
-    volatility: NDArray[np.float64],
-    spread: NDArray[np.int64],
-    buys: NDArray[np.int64],
-    sells: NDArray[np.int64],
-    touch_lots: NDArray[np.int64],
-    order_lots: NDArray[np.float64],
-    path: _Path,
+    minutes: _Minutes,
+    rows: NDArray[np.int64],
     options: _Options,
     limits: _Limits,
     blocks: list[Parameters],
-    first: int,
-    count: int,
-    rows: NDArray[np.int64] | None,
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]: ...
-def path_ticks(
-    move: NDArray[np.float64],
-    volatility: NDArray[np.float64],
-    spread: NDArray[np.int64],
-    buys: NDArray[np.int64],
-    sells: NDArray[np.int64],
-    touch_lots: NDArray[np.int64],
-    order_lots: NDArray[np.float64],
-    path: _Path,
-    index: int,
-    /,
-) -> tuple[NDArray[np.int64], ...]: ...

@@ -126,8 +126,14 @@ class BacktestResult:
 
     @property
     def sharpe(self) -> float | None:
-        """Sharpe ratio a year; None under 2 days or without any variation."""
-        return _finite(self.profit.sharpe.annual) if self.profit.sharpe is not None else None
+        """Sharpe ratio a year; None under 2 days or without any variation: it has no error then."""
+        ratio = self.profit.sharpe
+        return None if ratio is None or self.sharpe_error is None else _finite(ratio.annual)
+
+    @property
+    def sharpe_error(self) -> float | None:
+        """Standard error of `sharpe`."""
+        return None if self.profit.sharpe is None else _finite(self.profit.sharpe.annual_error)
 
     def fill_in(self, record: AvellanedaStoikovParameters) -> AvellanedaStoikovParameters:
         """Return the quoting record with ``backtest_sharpe`` and ``backtest_pnl`` of this result."""
@@ -139,10 +145,9 @@ class BacktestResult:
             f"Backtest, {self.evidence.data_description}, fill model {self.fill_model}",
             f"  net result {self.pnl:.6g} over {len(self.daily_pnl)} days, budget {self.loss_budget:.6g}",
         ]
-        if self.profit.sharpe is not None:
-            s = self.profit.sharpe
+        if self.sharpe is not None:
             rows.append(
-                f"  Sharpe {s.annual:.2f} +- {s.annual_error:.2f} a year, {self.profit.trials} trials"
+                f"  Sharpe {self.sharpe:.2f} +- {self.sharpe_error:.2f} a year, {self.profit.trials} trials"
             )
         rows.append("  " + ", ".join(f"{name} {total:.6g}" for name, total in self.conditions.items()))
         rows.append(
@@ -162,13 +167,13 @@ class BacktestResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON."""
-        sharpe, found = self.profit.sharpe, self.profit.overfitting
+        found = self.profit.overfitting
         return {
             "days": [str(np.datetime64(int(t), "ns"))[:10] for t in self.days],
             "daily_pnl": self.daily_pnl.tolist(),
             "pnl": self.pnl,
             "sharpe": self.sharpe,
-            "sharpe_error": None if sharpe is None else _finite(sharpe.annual_error),
+            "sharpe_error": self.sharpe_error,
             "probabilistic_sharpe": self.profit.probabilistic,
             "deflated_sharpe": self.profit.deflated,
             "trials": self.profit.trials,

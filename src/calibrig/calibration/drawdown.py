@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrig.calibration.resampled_days import MinuteRows, assemble_days
-from calibrig.engine import PreTradeLimits, replay
+from calibrig.calibration.resampled_days import draw_days
+from calibrig.engine import MinuteRows, replay_days
 from calibrig.errors import InvalidInputError
 from calibrig.parameters import ParameterSet
 
-__all__ = ["DrawdownQuantile", "estimate_quantile", "replay_days"]
+__all__ = ["DrawdownQuantile", "estimate_quantile", "measure_drawdowns"]
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
 
-_BATCH_MINUTES = 40_000
+_BATCH_DAYS = 1_000  # days drawn at a time: their rows take 8 bytes a minute
 _TAIL = 0.1
 
 
@@ -54,29 +54,52 @@ class DrawdownQuantile:
         return max(self.upper, self.tail_upper)
 
 
-def replay_days(
+def measure_drawdowns(
     minutes: MinuteRows,
-    rows: Int64Array,
     parameters: ParameterSet,
     *,
+    days: int,
+    block_minutes: float,
     fill_model: str = "conservative",
-    limits: PreTradeLimits | None = None,
-) -> tuple[Float64Array, Float64Array]:
-    """Run resampled days through the engine, in batches.
+    threads: int | None = None,
+    seed: int = 0,
+) -> tuple[Float64Array, Int64Array]:
+    """Run resampled days through the engine and return the largest drawdown of each.
+
+    The days depend on ``seed`` and their number only: other parameters meet the same days, and the first thousand of
+    many are those of a thousand.
+
+    Parameters
+    ----------
+    minutes : MinuteRows
+        From :func:`calibrig.calibration.resampled_days.collect_minutes`.
+    parameters : ParameterSet
+        Quoting and risk are used.
+    days : int
+        Days to make.
+    block_minutes : float
+        Mean block of the stationary bootstrap.
+    fill_model : str
+        Of the venue.
+    threads : int, optional
+        Default every processor this process may use; the result does not depend on it.
+    seed : int
+        Of the resampling.
 
     Returns
     -------
-    tuple of ndarray of float64, shape (days,)
-        Largest drawdown and net result of each day, price units.
+    tuple of ndarray, shape (days,)
+        Largest drawdown, price units; and the real day each was made from.
     """
-    size = max(_BATCH_MINUTES // rows.shape[1], 1)
-    drawdowns, results = [], []
-    for start in range(0, len(rows), size):
-        market = assemble_days(minutes, rows[start : start + size])
-        run = replay(market, parameters, fill_model=fill_model, limits=limits, sample_s=86_400.0)
-        drawdowns.append(run.sessions["max_drawdown"])
-        results.append(run.sessions["pnl"])
-    return np.concatenate(drawdowns), np.concatenate(results)
+    drawdowns, origins = np.empty(days), np.empty(days, np.int64)
+    for batch, start in enumerate(range(0, days, _BATCH_DAYS)):
+        count = min(_BATCH_DAYS, days - start)
+        generator = np.random.default_rng(seed if batch == 0 else (seed, batch))
+        rows, origin = draw_days(minutes, days=count, block_minutes=block_minutes, generator=generator)
+        results = replay_days(minutes, rows, parameters, fill_model=fill_model, threads=threads)
+        drawdowns[start : start + count] = results.max_drawdown[:, 0]
+        origins[start : start + count] = origin
+    return drawdowns, origins
 
 
 def estimate_quantile(

@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from calibrig.calibration.blocks import resample_stationary
 from calibrig.calibration.quoting import prepare_orders
+from calibrig.engine.paths import MINUTE_NS, MinuteRows
 from calibrig.errors import InvalidTicksError
-from calibrig.market import Instrument, MarketData, Quotes, Trades
+from calibrig.market import MarketData, Quotes, Trades
 
-__all__ = ["MinuteRows", "assemble_days", "collect_minutes", "draw_days"]
+__all__ = ["assemble_days", "collect_minutes", "draw_days"]
 
 Int64Array = NDArray[np.int64]
-
-_MINUTE_NS = 60_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MinuteRows:
-    """Minutes of a market on a grid of ``cells`` instants each.
-
-    Attributes
-    ----------
-    bid, ask, bid_lots, ask_lots : ndarray of int64, shape (minutes, cells)
-        The book at each instant.
-    start_twice_mid, end_twice_mid : ndarray of int64, shape (minutes,)
-        Bid + ask at the first instant, and at the first instant after the minute.
-    trade_price, trade_lots : ndarray of int64, shape (minutes, cells, 2)
-        Per cell and side (buy, sell): furthest price and volume; 0 lots where there was none.
-    day : ndarray of int64, shape (minutes,)
-        Which session a minute is from.
-    day_minutes : int
-        Minutes of the longest session.
-    instrument : Instrument
-    """
-
-    bid: Int64Array
-    ask: Int64Array
-    bid_lots: Int64Array
-    ask_lots: Int64Array
-    start_twice_mid: Int64Array
-    end_twice_mid: Int64Array
-    trade_price: Int64Array
-    trade_lots: Int64Array
-    day: Int64Array
-    day_minutes: int
-    instrument: Instrument
-
-    @property
-    def cells(self) -> int:
-        """Instants a minute."""
-        return int(self.bid.shape[1])
 
 
 def collect_minutes(market: MarketData, *, cells: int = 12) -> MinuteRows:
@@ -76,15 +36,15 @@ def collect_minutes(market: MarketData, *, cells: int = 12) -> MinuteRows:
     usable = (quotes.bid_ticks > 0) & (quotes.ask_ticks > quotes.bid_ticks)
     quote_ns = quotes.time_ns[usable]
     book = np.column_stack((quotes.bid_ticks, quotes.ask_ticks, quotes.bid_lots, quotes.ask_lots))[usable]
-    step_ns = _MINUTE_NS // cells
+    step_ns = MINUTE_NS // cells
     parts: list[tuple[Int64Array, Int64Array, Int64Array, Int64Array, int]] = []
     for day, (start_ns, end_ns) in enumerate(market.sessions):
         low, high = np.searchsorted(quote_ns, (start_ns, end_ns))
         if high == low:
             continue
-        first = -(-int(quote_ns[low] - start_ns) // _MINUTE_NS)
-        begin = int(start_ns) + first * _MINUTE_NS
-        minutes = (int(end_ns) - begin) // _MINUTE_NS
+        first = -(-int(quote_ns[low] - start_ns) // MINUTE_NS)
+        begin = int(start_ns) + first * MINUTE_NS
+        minutes = (int(end_ns) - begin) // MINUTE_NS
         if minutes < 2:
             continue
         grid = begin + np.arange(minutes * cells + 1, dtype=np.int64) * step_ns
@@ -173,13 +133,13 @@ def assemble_days(minutes: MinuteRows, rows: Int64Array) -> MarketData:
     """
     days, length = rows.shape
     cells = minutes.cells
-    step_ns = _MINUTE_NS // cells
+    step_ns = MINUTE_NS // cells
     move = (minutes.end_twice_mid - minutes.start_twice_mid)[rows]
     before = np.cumsum(move, axis=1) - move
     opening = minutes.start_twice_mid[rows[:, :1]]
     shift = (opening + before - minutes.start_twice_mid[rows]) // 2
-    session_ns = length * _MINUTE_NS
-    starts = np.arange(days, dtype=np.int64) * (session_ns + _MINUTE_NS)
+    session_ns = length * MINUTE_NS
+    starts = np.arange(days, dtype=np.int64) * (session_ns + MINUTE_NS)
     sessions = np.column_stack((starts, starts + session_ns))
     cell_ns = starts[:, None] + np.arange(length * cells, dtype=np.int64) * step_ns
     whole = shift[:, :, None]

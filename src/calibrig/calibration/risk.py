@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrig.calibration.drawdown import DrawdownQuantile, estimate_quantile, replay_days
+from calibrig.calibration.drawdown import DrawdownQuantile, estimate_quantile, measure_drawdowns
 from calibrig.calibration.judging import build_evidence
 from calibrig.calibration.quoting import QuotingFit
 from calibrig.calibration.regimes import RegimeFit, build_thresholds, fit_regimes
-from calibrig.calibration.resampled_days import collect_minutes, draw_days
+from calibrig.calibration.resampled_days import collect_minutes
 from calibrig.calibration.scenarios import SCENARIOS, Scenario, apply_scenario, find_own_events
 from calibrig.engine import replay
 from calibrig.errors import InvalidInputError
@@ -35,6 +36,7 @@ Int64Array = NDArray[np.int64]
 
 FEWEST_RISK_DAYS = 20
 ENOUGH_PATHS = 100_000
+_FEW_PATHS = 1_000  # for finding the neighbourhood of the limit
 _FACTORS = (0.5, 1.0, 2.0)
 _STEPS = 16  # candidate limits, each 1 / sqrt 2 of the one before
 _RESTRICTING = {
@@ -187,7 +189,9 @@ def fit_risk(
 
     The limit is the largest of 17 candidates (each 1/sqrt 2 of the one before) for which the upper 95 % bound of
     the 99.9 % drawdown of a day stays within the budget, and under which every scenario at full size does too. The
-    days are minutes of these ticks in new order, run through the trading engine; candidates see the same days.
+    days are minutes of these ticks in new order, run through the trading engine; candidates see the same days. Above
+    1,000 days the limit is first looked for with 1,000, then the candidates around it are judged with all of them; of
+    candidates above what the scenarios allow, only what the 1,000 say is known.
 
     Parameters
     ----------
@@ -232,9 +236,6 @@ def fit_risk(
         loss_budget = compute_default_budget(record, largest_position_lots=largest)
     regimes = fit_regimes(market.quotes, half_life_s=half_life_s, sample_s=sample_s, seed=seed)
     minutes = collect_minutes(market)
-    rows, day = draw_days(
-        minutes, days=paths, block_minutes=block_minutes, generator=np.random.default_rng(seed)
-    )
     events = (*scenarios, *find_own_events(market.quotes))
     bent = {event.name: apply_scenario(market, event) for event in events}
 
@@ -248,9 +249,20 @@ def fit_risk(
         )
         return ParameterSet(symbol=market.instrument.symbol, quoting=record, risk=risk)
 
-    def resampled(limit: int) -> DrawdownQuantile:
-        drawdowns, _ = replay_days(minutes, rows, parameters(limit), fill_model=fill_model)
-        return estimate_quantile(drawdowns, day, seed=seed)
+    @functools.cache
+    def resampled(limit: int, days: int) -> DrawdownQuantile:
+        drawdowns, origin = measure_drawdowns(
+            minutes,
+            parameters(limit),
+            days=days,
+            block_minutes=block_minutes,
+            fill_model=fill_model,
+            seed=seed,
+        )
+        return estimate_quantile(drawdowns, origin, seed=seed)
+
+    def survives(limit: int, days: int = paths) -> bool:
+        return resampled(limit, days).bound <= loss_budget
 
     def stress(limit: int, factor: float) -> dict[str, float]:
         losses = {}
@@ -262,10 +274,12 @@ def fit_risk(
 
     candidates = list(dict.fromkeys(max(round(largest * 2.0 ** (-k / 2)), 1) for k in range(_STEPS + 1)))
     by_scenario = _largest(candidates, lambda c: max(stress(c, 1.0).values(), default=0.0) <= loss_budget)
-    by_bootstrap = _largest(candidates, lambda c: resampled(c).bound <= loss_budget)
+    by_bootstrap = _largest(candidates, lambda c: survives(c, min(paths, _FEW_PATHS)))
+    if paths > _FEW_PATHS and not (by_bootstrap >= by_scenario > 0 and survives(by_scenario)):
+        by_bootstrap = _move(candidates, by_bootstrap, survives)
     limit = min(by_scenario, by_bootstrap)
     judged = max(limit, candidates[-1])
-    drawdown = resampled(judged)
+    drawdown = resampled(judged, paths)
     losses = _sweep(lambda factor: stress(judged, factor))
     gates = _judge(drawdown, losses, regimes, budget=loss_budget, limit=limit)
     return RiskFit(
@@ -320,6 +334,16 @@ def _largest(candidates: list[int], holds: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(candidates[middle]) else (middle, high)
     return candidates[high] if high < len(candidates) else 0
+
+
+def _move(candidates: list[int], start: int, holds: Callable[[int], bool]) -> int:
+    """Largest candidate that holds, looked for from ``start`` (0: from the smallest) upwards, else downwards; 0: none."""
+    at = candidates.index(start) if start else len(candidates) - 1
+    if holds(candidates[at]):
+        while at > 0 and holds(candidates[at - 1]):
+            at -= 1
+        return candidates[at]
+    return next((candidate for candidate in candidates[at + 1 :] if holds(candidate)), 0)
 
 
 def _sweep(stress: Callable[[float], dict[str, float]]) -> tuple[ScenarioLoss, ...]:

@@ -25,6 +25,9 @@ __all__ = [
 Float64Array = NDArray[np.float64]
 
 _EULER = 0.5772156649015329
+_FEWEST_FOR_MOMENTS = (
+    20  # below, a sample's own kurtosis is bound by its size (1 for two periods): the error would vanish
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,8 @@ class SharpeRatio:
     per_period : float
         Mean over standard deviation (ddof 1) of the periods; 0 where nothing varies and the mean is 0.
     standard_error : float
-        ``sqrt((1 - g3 SR + (g4 - 1)/4 SR^2) / (T - 1))`` per period (Mertens 2002).
+        ``sqrt((1 - g3 SR + (g4 - 1)/4 SR^2) / (T - 1))`` per period (Mertens 2002); under 20 periods no less than
+        that of a normal, ``sqrt((1 + SR^2 / 2) / (T - 1))`` (Lo 2002).
     skewness, kurtosis : float
         g3, and g4 (raw: 3 for a normal).
     periods : int
@@ -97,6 +101,8 @@ def compute_sharpe(pnl: Float64Array, *, periods_per_year: float = 252.0) -> Sha
     skewness, kurtosis = float(np.mean(centred**3)), float(np.mean(centred**4))
     ratio = mean / deviation
     spread = 1.0 - skewness * ratio + (kurtosis - 1.0) / 4.0 * ratio**2
+    if periods < _FEWEST_FOR_MOMENTS:
+        spread = max(spread, 1.0 + 0.5 * ratio**2)
     return SharpeRatio(
         per_period=ratio,
         standard_error=math.sqrt(max(spread, 0.0) / (periods - 1)),

@@ -45,14 +45,23 @@ def command(
             "--paths", min=100, help="Resampled days behind the position limit; 100000 make it final."
         ),
     ] = 1_000,
+    signal_kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--signal-kind",
+            help="linear, trees, network: what the signal is chosen from; may be given several times. Default: all "
+            "three; without LightGBM linear.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> int:
-    """Run the whole product on real ticks: quality, four fits, gates, store, replay, report.
+    """Run the whole product on real ticks: quality, four fits, backtest, gates, store, replay, report.
 
-    Fits on the earlier days and replays the last; one session only: first 80 %, last 20 %. Exit code 4 when a gate
+    Fits on the earlier days, backtests on the last fifth of them (at least one) and replays the last; one session
+    only: first 80 %, last 20 %. Exit code 4 when a gate
     is not met (FAIL, RESTRICTED, TOO_FEW_DAYS, ...), with the reason; the report is written all the same.
     """
-    from calibrig.operations import RUN_STAGES, run_market
+    from calibrig.operations import RUN_SIGNALS, RUN_STAGES, run_market
 
     with StageProgress(total=RUN_STAGES) as progress:
         outcome = run_market(
@@ -66,6 +75,7 @@ def command(
             override=override,
             seed=seed,
             paths=paths,
+            signal_kinds=tuple(signal_kind) if signal_kind else RUN_SIGNALS,
             listener=progress,
         )
     if json:

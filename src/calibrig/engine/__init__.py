@@ -3,7 +3,7 @@
 from calibrig.engine.features import FeatureRows, extract_features
 from calibrig.engine.limits import REASONS, PreTradeLimits
 from calibrig.engine.loop import FILL_MODELS, Engine, replay
-from calibrig.engine.paths import PathResults, PathSteps, measure_steps, replay_paths
+from calibrig.engine.paths import MinuteRows, PathResults, replay_days
 from calibrig.engine.replay_result import ACTIONS, FILL_KINDS, Columns, Replay
 
 __all__ = [
@@ -14,12 +14,11 @@ __all__ = [
     "Columns",
     "Engine",
     "FeatureRows",
+    "MinuteRows",
     "PathResults",
-    "PathSteps",
     "PreTradeLimits",
     "Replay",
     "extract_features",
-    "measure_steps",
     "replay",
-    "replay_paths",
+    "replay_days",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from calibrig.operations.outcome import Outcome as Outcome
     from calibrig.operations.pipeline import DEMO_STAGES as DEMO_STAGES
+    from calibrig.operations.pipeline import RUN_SIGNALS as RUN_SIGNALS
     from calibrig.operations.pipeline import RUN_STAGES as RUN_STAGES
     from calibrig.operations.pipeline import run_demo as run_demo
     from calibrig.operations.pipeline import run_market as run_market
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 _HOME = {
     "DEMO_STAGES": "pipeline",
     "Outcome": "outcome",
+    "RUN_SIGNALS": "pipeline",
     "RUN_STAGES": "pipeline",
     "run_demo": "pipeline",
     "run_market": "pipeline",
 }
 
-__all__ = ["DEMO_STAGES", "RUN_STAGES", "Outcome", "run_demo", "run_market"]
+__all__ = ["DEMO_STAGES", "RUN_SIGNALS", "RUN_STAGES", "Outcome", "run_demo", "run_market"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from calibrig.market import MarketTruth
 from calibrig.operations.fitting import Fitted
+from calibrig.operations.held_out import HeldOut
 from calibrig.reports import ParameterRow
 
 __all__ = ["RECOVERED_Z", "compare_parameters", "judge_recovery"]
@@ -35,14 +36,19 @@ _RISK = (
 
 
 def compare_parameters(
-    fitted: Mapping[str, Fitted], truth: MarketTruth | None = None
+    fitted: Mapping[str, Fitted], truth: MarketTruth | None = None, held_out: HeldOut | None = None
 ) -> tuple[ParameterRow, ...]:
-    """Return one row a parameter: estimate, standard error and, where there is a truth, truth and z."""
+    """Return one row a parameter: estimate, standard error and, where there is a truth, truth and z.
+
+    The Sharpe ratio of the held-out backtest is among them where it is defined: it stands in the quoting record.
+    """
     rows: list[ParameterRow] = []
     for kind, make in (("hawkes", _hawkes), ("quoting", _quoting), ("risk", _risk), ("signal", _signal)):
         model = fitted.get(kind)
         if model is not None and model.parameters is not None:
             rows.extend(make(model, truth))
+            if kind == "quoting" and held_out is not None:
+                rows.extend(_backtest(held_out))
     return tuple(rows)
 
 
@@ -111,6 +117,13 @@ def _quoting(model: Fitted, truth: MarketTruth | None) -> Iterator[ParameterRow]
     yield _row("quoting", "gamma", f"1/{p.price_unit} and unit", p.gamma, errors.get("gamma"), note=note)
 
 
+def _backtest(held_out: HeldOut) -> Iterator[ParameterRow]:
+    result = held_out.result
+    if result is not None and result.sharpe is not None:
+        note = f"held out, {len(result.daily_pnl)} days, {result.fill_model} fills: {result.verdict}"
+        yield _row("quoting", "backtest Sharpe", "1/√year", result.sharpe, result.sharpe_error, note=note)
+
+
 def _risk(model: Fitted, truth: MarketTruth | None) -> Iterator[ParameterRow]:
     del truth  # quantiles and a limit found by replay: the simulated market has no formula for them
     p, errors = model.parameters, model.standard_errors
@@ -147,5 +160,5 @@ def _signal(model: Fitted, truth: MarketTruth | None) -> Iterator[ParameterRow]:
     known = None if truth is None else truth.signal_r_squared
     yield _row("signal", "imbalance R²", "", slope.r_squared, slope.r_squared_error, truth=known, note=note)
     if p.skill_r_squared is not None:
-        note = "held out, all 16 features, the integers that trade"
+        note = f"held out, {p.kind} model of all 16 features, the integers that trade"
         yield _row("signal", "skill R²", "", p.skill_r_squared, p.skill_standard_error, note=note)

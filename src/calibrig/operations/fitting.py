@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from calibrig.calibration import fit_hawkes, fit_quoting, fit_risk, fit_signal
+from calibrig.calibration.signal_training import KINDS
 from calibrig.errors import InvalidInputError
 from calibrig.market import MarketData, Trades, sign_trades
 from calibrig.operations.listener import Listener
 from calibrig.parameters import Evidence, GateResult, Verdict
 
-__all__ = ["TITLES", "Fitted", "Spacing", "choose_spacing", "fit_models", "select_signed"]
+__all__ = [
+    "TITLES",
+    "Fitted",
+    "Spacing",
+    "choose_signal_kinds",
+    "choose_spacing",
+    "fit_again",
+    "fit_models",
+    "select_signed",
+]
 
 TITLES = {"hawkes": "Hawkes", "quoting": "Quoting", "risk": "Risk", "signal": "Signal"}
 
@@ -51,11 +62,18 @@ class Fitted:
 
 
 def fit_models(
-    training: MarketData, *, listener: Listener, seed: int, horizon_s: float = 1.0, paths: int = 1_000
+    training: MarketData,
+    *,
+    listener: Listener,
+    seed: int,
+    horizon_s: float = 1.0,
+    paths: int = 1_000,
+    signal_kinds: Sequence[str] = ("linear",),
 ) -> dict[str, Fitted]:
     """Fit Hawkes, quoting, risk and signal to ``training``; risk needs quoting, signal uses Hawkes where there is one.
 
-    ``horizon_s`` is how far ahead the signal looks, ``paths`` how many resampled days stand behind the position limit.
+    ``horizon_s`` is how far ahead the signal looks, ``signal_kinds`` what it is chosen from, ``paths`` how many
+    resampled days stand behind the position limit.
     """
     fitted: dict[str, Fitted] = {}
 
@@ -77,9 +95,43 @@ def fit_models(
         run("risk", lambda: _fit_risk(training, quoting, spacing, seed, paths))
     run(
         "signal",
-        lambda: fit_signal(training, hawkes=fitted["hawkes"].parameters, horizon_s=horizon_s, seed=seed),
+        lambda: fit_signal(
+            training,
+            kinds=signal_kinds,
+            hawkes=fitted["hawkes"].parameters,
+            horizon_s=horizon_s,
+            seed=seed,
+        ),
     )
     return fitted
+
+
+def choose_signal_kinds(wanted: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Return what the signal can be trained as here, and in words what was left out; ``()`` where nothing is.
+
+    Without LightGBM (the ``signal`` extra) the linear signal stays. A kind that does not exist is an InvalidInputError.
+
+    Examples
+    --------
+    >>> choose_signal_kinds(("linear",))
+    (('linear',), '')
+    """
+    unknown = [kind for kind in wanted if kind not in KINDS]
+    if unknown or not wanted or len(set(wanted)) != len(wanted):
+        raise InvalidInputError(
+            f"the signal cannot be chosen from {', '.join(wanted) or 'nothing'}; give some of {', '.join(KINDS)}, each once"
+        )
+    if tuple(wanted) == ("linear",) or importlib.util.find_spec("lightgbm") is not None:
+        return tuple(wanted), ""
+    left_out = ", ".join(kind for kind in wanted if kind != "linear")
+    return ("linear",), (
+        f"Only a linear signal was trained: {left_out} need the signal extra (pip install 'calibrig[signal]')."
+    )
+
+
+def fit_again(kind: str, make: Callable[[], Fit]) -> Fitted:
+    """Run one more fit outside of the four."""
+    return _run_fit(kind, make)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

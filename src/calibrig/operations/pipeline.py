@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,8 @@ import msgspec
 from calibrig.errors import InvalidInputError
 from calibrig.market import MarketData, MarketTruth, QualityReport, read_market, simulate_market
 from calibrig.operations.comparing import judge_recovery
-from calibrig.operations.fitting import fit_models
+from calibrig.operations.fitting import choose_signal_kinds, fit_models
+from calibrig.operations.held_out import add_backtest, backtest_fitted
 from calibrig.operations.listener import Listener, Silent
 from calibrig.operations.outcome import GATE_NOT_MET, Outcome, judge_models
 from calibrig.operations.plain import to_plain
@@ -26,7 +27,9 @@ from calibrig.store import ModelStore
 
 __all__ = ["DEMO_STAGES", "RUN_STAGES", "run_demo", "run_market"]
 
-DEMO_STAGES = RUN_STAGES = 8  # simulate or read, four fits, store, replay, report
+DEMO_STAGES = RUN_STAGES = 9  # simulate or read, four fits, backtest, store, replay, report
+DEMO_SIGNALS = ("linear", "trees")  # a network trains for 8 s more, and the simulated truth is a line
+RUN_SIGNALS = ("linear", "trees", "network")
 _HORIZON_S = 1.0  # of the signal, where no truth names one
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -70,7 +73,7 @@ def run_demo(
     >>> folder.cleanup()
     """
     listener = listener or Silent()
-    job = _Job("demo", Path(out), seed, listener, paths=paths)
+    job = _Job("demo", Path(out), seed, listener, paths=paths, signals=DEMO_SIGNALS)
     listener.begin("simulating a market")
     simulated = simulate_market(seed=seed, sessions=sessions, session_s=session_s)
     market = simulated.market
@@ -92,6 +95,7 @@ def run_market(
     override: str = "",
     seed: int = 7,
     paths: int = 1_000,
+    signal_kinds: Sequence[str] = RUN_SIGNALS,
     listener: Listener | None = None,
 ) -> Outcome:
     """Run the whole product on real ticks.
@@ -112,6 +116,9 @@ def run_market(
         Seed of every bootstrap.
     paths : int
         Resampled days behind the position limit; below 100,000 it is preliminary.
+    signal_kinds : sequence of str
+        What the signal is chosen from: ``"linear"``, ``"trees"``, ``"network"``. Without LightGBM (the ``signal`` extra)
+        the linear one is fitted, and the report says so.
     listener : Listener, optional
         Told about every stage.
 
@@ -121,7 +128,16 @@ def run_market(
         ``exit_code`` 0 when every gate of every model holds, else 4; the report is written in both cases.
     """
     listener = listener or Silent()
-    job = _Job("run", Path(out), seed, listener, paths=paths, store_url=store_url, override=override)
+    job = _Job(
+        "run",
+        Path(out),
+        seed,
+        listener,
+        paths=paths,
+        signals=signal_kinds,
+        store_url=store_url,
+        override=override,
+    )
     listener.begin("reading ticks")
     sources = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     reading = read_market(
@@ -153,10 +169,12 @@ class _Job:
         listener: Listener,
         *,
         paths: int,
+        signals: Sequence[str],
         store_url: str | None = None,
         override: str = "",
     ) -> None:
         self.paths = paths
+        self.signals, self.left_out = choose_signal_kinds(signals)
         self.command, self.folder, self.seed, self.override = command, folder, seed, override
         self.listener = listener
         self.store_url = store_url or f"sqlite:///{folder / 'calibrig.db'}"
@@ -175,9 +193,18 @@ class _Job:
         split = split_market(market)
         horizon_s = _HORIZON_S if truth is None else truth.signal_horizon_s
         fitted = fit_models(
-            split.training, listener=self.listener, seed=self.seed, horizon_s=horizon_s, paths=self.paths
+            split.training,
+            listener=self.listener,
+            seed=self.seed,
+            horizon_s=horizon_s,
+            paths=self.paths,
+            signal_kinds=self.signals,
         )
         self._since = time.perf_counter()
+        self.listener.begin("backtesting")
+        held_out = backtest_fitted(split, fitted, override=self.override, seed=self.seed)
+        fitted["quoting"] = add_backtest(fitted["quoting"], held_out)
+        self.done("backtest", held_out.summary)
         symbol = market.instrument.symbol
         self.folder.mkdir(parents=True, exist_ok=True)
         with ModelStore(self.store_url) as store:
@@ -200,6 +227,7 @@ class _Job:
                 split,
                 fitted,
                 stored,
+                held_out=held_out,
                 seed=self.seed,
                 override=self.override,
                 with_card=truth is not None,
@@ -212,7 +240,9 @@ class _Job:
             split=split,
             fitted=fitted,
             stored=stored,
+            held_out=held_out,
             trading=trading,
+            left_out=self.left_out,
             store_url=self.store_url,
             quality=quality,
             truth=truth,

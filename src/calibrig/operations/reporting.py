@@ -10,14 +10,16 @@ from typing import Any
 import msgspec
 
 from calibrig import __version__
+from calibrig.calibration.profit import FEWEST_DAYS
 from calibrig.market import MarketTruth, QualityReport
 from calibrig.operations.comparing import compare_parameters
 from calibrig.operations.fitting import TITLES, Fitted, choose_spacing
+from calibrig.operations.held_out import HeldOut
 from calibrig.operations.order_flow import draw_order_flow
 from calibrig.operations.split import Split
 from calibrig.operations.storing import Stored
 from calibrig.operations.trading import Trading
-from calibrig.reports import ModelSection, ParameterRow, ReportContent, VersionRow
+from calibrig.reports import Figure, ModelSection, ParameterRow, ReportContent, VersionRow
 
 __all__ = ["Parts", "build_content", "build_result"]
 
@@ -37,8 +39,10 @@ class Parts:
     split: Split
     fitted: Mapping[str, Fitted]
     stored: Stored
+    held_out: HeldOut
     trading: Trading
     store_url: str
+    left_out: str = ""
     quality: QualityReport | None = None
     truth: MarketTruth | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -46,7 +50,7 @@ class Parts:
     @property
     def rows(self) -> tuple[ParameterRow, ...]:
         """Every parameter, beside the truth where there is one."""
-        return compare_parameters(self.fitted, self.truth)
+        return compare_parameters(self.fitted, self.truth, self.held_out)
 
 
 def build_content(parts: Parts, *, title: str, subtitle: str, verdict: str, reason: str) -> ReportContent:
@@ -57,12 +61,12 @@ def build_content(parts: Parts, *, title: str, subtitle: str, verdict: str, reas
         subtitle=subtitle,
         verdict=verdict,
         verdict_reason=reason,
-        figures=parts.trading.figures,
+        figures=_figures(parts),
         notices=_notices(parts),
         quality=_quality_rows(parts.quality),
         quality_notes=() if parts.quality is None else parts.quality.warnings,
         parameters=parts.rows,
-        models=tuple(_section(model) for model in parts.fitted.values()),
+        models=(*(_section(model) for model in parts.fitted.values()), *_backtest_section(parts.held_out)),
         intensity=intensity,
         quantiles=quantiles,
         loop=parts.trading.curve,
@@ -101,6 +105,8 @@ def build_result(
             }
             for row in _version_rows(parts)
         ],
+        "backtest": None if parts.held_out.result is None else parts.held_out.result.to_dict(),
+        "backtest_reason": parts.held_out.reason,
         "loop": trading.summary,
         "loop_reason": trading.reason,
         "update": trading.update,
@@ -119,6 +125,8 @@ def _notices(parts: Parts) -> tuple[str, ...]:
     risk = parts.fitted.get("risk")
     if risk is not None and risk.fit is not None and risk.fit.preliminary:
         notices.append(_preliminary(risk))
+    if parts.left_out:
+        notices.append(parts.left_out)
     spacing = choose_spacing(parts.split.training)
     if spacing.short:
         notices.append(
@@ -128,7 +136,8 @@ def _notices(parts: Parts) -> tuple[str, ...]:
     scratch = [kind for kind, place in parts.stored.places.items() if place.startswith("scratch")]
     if scratch:
         notices.append(
-            f"Not stored, because not deployable: {', '.join(scratch)}. The loop used them from a scratch set."
+            f"Not stored, because not deployable: {', '.join(scratch)}. The loop used "
+            f"{'it' if len(scratch) == 1 else 'them'} from a scratch set."
         )
     if parts.trading.reason:
         notices.append(f"The loop was {parts.trading.reason}")
@@ -141,6 +150,38 @@ def _preliminary(risk: Fitted) -> str:
         f"The position limit of {risk.parameters.max_position:,} lots is PRELIMINARY: 99.9 % drawdown of a day "
         f"{d.quantile:,.5g}, 95 % interval {d.lower:,.5g} to {d.upper:,.5g}, over {d.paths:,} resampled days; "
         "100,000 make it final."
+    )
+
+
+def _figures(parts: Parts) -> tuple[Figure, ...]:
+    result = parts.held_out.result
+    if result is None:
+        return parts.trading.figures
+    days = len(result.daily_pnl)
+    sharpe = Figure(
+        label="held-out Sharpe ratio",
+        value="not defined" if result.sharpe is None else parts.held_out.sharpe_words.removesuffix(" a year"),
+        note=("" if result.sharpe is None else "a year; ")
+        + f"{days} day{'' if days == 1 else 's'} of {FEWEST_DAYS} that a judgement needs: {result.verdict}",
+    )
+    return (*parts.trading.figures[:1], sharpe, *parts.trading.figures[1:])
+
+
+def _backtest_section(held_out: HeldOut) -> tuple[ModelSection, ...]:
+    result = held_out.result
+    if result is None:
+        return ()
+    money = ", ".join(f"{name} {total:+,.2f}" for name, total in result.fill_models.items())
+    return (
+        ModelSection(
+            kind="backtest",
+            title="Backtest",
+            verdict=str(result.verdict),
+            reason=f"{held_out.words}; {result.reason}. Profit by fill model: {money}",
+            gates=result.gates,
+            fitted_on=f"held out: {result.evidence.data_description}",
+            restrictions=result.evidence.restrictions,
+        ),
     )
 
 
@@ -218,6 +259,11 @@ def _facts(parts: Parts) -> tuple[tuple[str, str], ...]:
         ("store", parts.store_url),
     ]
     facts += [(f"time, {stage}", f"{seconds:.2f} s") for stage, seconds in parts.seconds.items()]
+    candidates = getattr(parts.fitted["signal"].fit, "candidates", ())
+    facts += [
+        ("signal, " + ("taken" if one.taken else "passed over"), f"{one.kind}: {one.why}")
+        for one in candidates
+    ]
     return (*facts, *parts.trading.facts)
 
 

@@ -1,28 +1,30 @@
-"""Which ticks a model is fitted on, and which it is tried on."""
+"""Which ticks a model is fitted on, which it is backtested on, and which the loop replays."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from calibrig.calibration.backtest import split_market as hold_out
 from calibrig.errors import InvalidTicksError
 from calibrig.market import MarketData
 
 __all__ = ["Split", "split_market"]
 
-TRAINING_SHARE = 0.8  # of a single session
+HELD_OUT = 0.2  # of the sessions, or of a single one; the tutorial and the help of `calibrig run` say so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Earlier ticks to fit on, later ticks to replay, and how they were parted in words."""
+    """Earlier ticks to fit on, later ones to backtest on, the last session of these to replay, and the rule in words."""
 
     training: MarketData
+    held_out: MarketData
     replayed: MarketData
     rule: str
 
 
 def split_market(market: MarketData) -> Split:
-    """Fit on the earlier sessions and replay the last; one session only: first 80 % and last 20 % of its time.
+    """Hold out the last fifth of the sessions (at least one) and replay the last; of one session, the last 20 %.
 
     Examples
     --------
@@ -39,12 +41,13 @@ def split_market(market: MarketData) -> Split:
         raise InvalidTicksError(
             f"{market.instrument.symbol}: no session holds a tick; give files with trades and quotes"
         )
-    start, end = int(sessions[0, 0]), int(sessions[-1, 1])
-    if len(sessions) > 1:
-        border = int(sessions[-1, 0])
-        many = "sessions" if len(sessions) > 2 else "session"
-        rule = f"fitted on the first {len(sessions) - 1} {many}, replayed on the last"
-    else:
-        border = start + int(TRAINING_SHARE * (end - start))
+    training, held_out = hold_out(market, holdout=HELD_OUT)
+    replayed = held_out
+    if len(sessions) == 1:
         rule = "one session only: fitted on its first 80 %, replayed on its last 20 %"
-    return Split(training=market.between(start, border), replayed=market.between(border, end), rule=rule)
+    else:
+        fitted, held = len(training.sessions), len(held_out.sessions)
+        replayed = market.between(int(sessions[-1, 0]), int(sessions[-1, 1]))
+        backtested = f"backtested on the last {held}, " if held > 1 else ""
+        rule = f"fitted on the first {fitted} session{'s' if fitted > 1 else ''}, {backtested}replayed on the last"
+    return Split(training=training, held_out=held_out, replayed=replayed, rule=rule)

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 
 from calibrig.operations.fitting import Fitted
+from calibrig.operations.inference import trades_signal
 from calibrig.parameters import ParameterSet, ParameterVersion
 from calibrig.store import ModelStore
 
 __all__ = ["Stored", "store_models"]
 
 SCRATCH = "scratch set of this run only: not deployable, so not stored"
+UNUSED = "nowhere: not deployable, so neither stored nor used by the loop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ def store_models(
             records[kind] = model.parameters
             places[kind] = "store" if model.verdict.deployable else f"store, overridden: {override}"
         else:
-            places[kind] = SCRATCH
+            places[kind] = UNUSED if kind == "signal" else SCRATCH
     versions: dict[str, ParameterVersion] = {}
     if records:
         evidence = {kind: fitted[kind].evidence for kind in records}
@@ -71,17 +73,24 @@ def store_models(
             override=override,
         )
         versions = {version.kind: version for version in written}
-    return Stored(versions=versions, places=places, parameters=build_set(store, symbol, fitted))
+    return Stored(versions=versions, places=places, parameters=build_set(store, symbol, fitted, override))
 
 
-def build_set(store: ModelStore, symbol: str, fitted: Mapping[str, Fitted]) -> ParameterSet:
-    """Return the store's snapshot with the models that this run may not store put in as scratch records."""
+def build_set(
+    store: ModelStore, symbol: str, fitted: Mapping[str, Fitted], override: str = ""
+) -> ParameterSet:
+    """Return the store's snapshot with the models that this run may not store put in as scratch records.
+
+    A signal that showed no skill on these ticks is not used at all, nor is one that the store holds from before.
+    """
     snapshot = store.snapshot(symbol)
     scratch = {
         kind: model.parameters
         for kind, model in fitted.items()
         if model.parameters is not None and not _is_stored(getattr(snapshot, kind), model.parameters)
     }
+    if not trades_signal(fitted.get("signal"), override):
+        scratch["signal"] = None
     return msgspec.structs.replace(snapshot, **scratch)
 
 

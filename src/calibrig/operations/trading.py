@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from calibrig.bridge import AcceleratorMode, HardwareInTheLoopBridge
-from calibrig.calibration import QuotingFit, fit_quoting
+from calibrig.bridge import HardwareInTheLoopBridge
+from calibrig.calibration import fit_quoting
 from calibrig.engine import REASONS, Replay, extract_features, replay
-from calibrig.errors import InvalidInputError
 from calibrig.market import MarketData
 from calibrig.operations.card_act import CardAct, OpeningCard, play_card_act
-from calibrig.operations.fitting import Fitted, choose_spacing
+from calibrig.operations.fitting import Fitted, choose_spacing, fit_again
+from calibrig.operations.held_out import HeldOut, add_backtest, backtest_fitted
+from calibrig.operations.inference import (
+    describe_signal,
+    find_missing_signal,
+    has_signal,
+    open_bridge,
+)
 from calibrig.operations.latency import measure_latencies
 from calibrig.operations.live_update import LiveUpdate, update_while_running
 from calibrig.operations.split import Split
@@ -54,6 +60,7 @@ def trade(
     fitted: Mapping[str, Fitted],
     stored: Stored,
     *,
+    held_out: HeldOut,
     seed: int,
     override: str = "",
     with_card: bool = False,
@@ -61,7 +68,8 @@ def trade(
     """Replay the later ticks with the fitted set, recalibrate on the way, and measure latencies.
 
     The main replay takes the recalibrated set at half of its ticks, so it repeats bit for bit; a second one takes it
-    whenever another thread has published it. ``with_card``: once more on an emulated card that fails on the way.
+    whenever another thread has published it. The recalibrated record is backtested as the first one was
+    (``held_out``). ``with_card``: once more on an emulated card that fails on the way.
     """
     before, market = stored.parameters, split.replayed
     for kind in ("quoting", "risk"):
@@ -69,9 +77,7 @@ def trade(
             return Trading(reason=f"not run: there are no {kind} parameters ({fitted[kind].reason})")
     if not len(market.quotes):
         return Trading(reason="not run: the part to be replayed holds no quotes")
-    with_signal = before.hawkes is not None and before.signal is not None
-    make_bridge = _bridge_maker(before) if with_signal else _no_bridge
-    opening = OpeningCard(before.signal) if with_card and with_signal and before.signal else None
+    opening = OpeningCard(before.signal) if with_card and has_signal(before) and before.signal else None
     try:
         return _trade(
             store,
@@ -79,7 +85,7 @@ def trade(
             split,
             fitted,
             stored,
-            make_bridge=make_bridge,
+            held_out=held_out,
             opening=opening,
             seed=seed,
             override=override,
@@ -96,17 +102,21 @@ def _trade(
     fitted: Mapping[str, Fitted],
     stored: Stored,
     *,
-    make_bridge: Callable[[], HardwareInTheLoopBridge | None],
+    held_out: HeldOut,
     opening: OpeningCard | None,
     seed: int,
     override: str,
 ) -> Trading:
     before, market = stored.parameters, split.replayed
-    with_signal = make_bridge is not _no_bridge
-    recalibration, why = _recalibrate(split, seed)
+    with_signal = has_signal(before)
+    recalibration = _recalibrate(split, fitted, held_out, override=override, seed=seed)
     versions: list[VersionRow] = []
     live, after = None, None
-    if recalibration is not None:
+
+    def make_bridge() -> HardwareInTheLoopBridge | None:
+        return open_bridge(before)
+
+    if recalibration.parameters is not None:
         writer = _Writer(store, symbol, before, recalibration, override)
         live = update_while_running(market, before, writer.write, make_bridge)
         after = writer.given
@@ -114,12 +124,12 @@ def _trade(
     half = (len(market.trades) + len(market.quotes)) // 2
     updates = [] if after is None else [(half, after)]
     result = replay(market, before, make_bridge(), updates=updates, sample_s=_sample_s(market))
-    update = _describe_update(result, live, why)
+    update = _describe_update(result, live, recalibration)
     latencies = _measure(market, before, make_bridge, result)
     act = CardAct()
     if opening is not None:
         act = play_card_act(market, before, result, opening, updates=updates, sample_s=_sample_s(market))
-    notices = () if with_signal else (f"No signal: {_missing(fitted)}; the loop quoted without one.",)
+    notices = () if with_signal else (f"The loop quoted without a signal. {_explain(fitted)}",)
     return Trading(
         words=f"{result.events:,} events at {result.events_per_s / 1e6:.1f} M/s, profit {result.pnl:,.2f}",
         curve=_curve(result, update),
@@ -132,7 +142,7 @@ def _trade(
         card=act.result,
         facts=(
             ("fill model", f"{result.fill_model}: the displayed size stands ahead, only trades reduce it"),
-            ("signal", "software stub, its 400 ns charged to the venue's clock" if with_signal else "none"),
+            ("signal", _name_signal(before)),
             ("events replayed", f"{result.events:,} in {result.run_s:.3f} s"),
             ("orders and fills, SHA-256", result.digest()),
             *act.facts,
@@ -145,42 +155,48 @@ def _sample_s(market: MarketData) -> float:
     return max(1e-3, float((market.sessions[:, 1] - market.sessions[:, 0]).sum()) * 1e-9 / _SAMPLES)
 
 
-def _missing(fitted: Mapping[str, Fitted]) -> str:
-    missing = [kind for kind in ("hawkes", "signal") if fitted[kind].parameters is None]
-    return "; ".join(f"{kind} {fitted[kind].reason}" for kind in missing)
+def _explain(fitted: Mapping[str, Fitted]) -> str:
+    why = find_missing_signal(fitted)
+    return why[:1].upper() + why[1:] + "."
 
 
-def _no_bridge() -> None:
-    return None
+def _name_signal(parameters: ParameterSet) -> str:
+    signal = describe_signal(parameters)
+    if signal is None:
+        return "none"
+    where = "scratch set" if signal["version"] is None else f"store, v{signal['version']}"
+    return (
+        f"{signal['kind']} model {str(signal['content_hash'])[:12]} ({where}) in the software stub, its 400 ns charged "
+        "to the venue's clock"
+    )
 
 
-def _bridge_maker(parameters: ParameterSet) -> Callable[[], HardwareInTheLoopBridge]:
-    def make() -> HardwareInTheLoopBridge:
-        bridge = HardwareInTheLoopBridge(AcceleratorMode.SOFTWARE_STUB, model=parameters.signal)
-        bridge.initialize()
-        return bridge
-
-    return make
-
-
-def _recalibrate(split: Split, seed: int) -> tuple[QuotingFit | None, str]:
-    """Fit the quoting model again to the most recent training ticks: the last session, or the last half of one."""
+def _recalibrate(
+    split: Split, fitted: Mapping[str, Fitted], held_out: HeldOut, *, override: str, seed: int
+) -> Fitted:
+    """Fit the quoting model again to the most recent training ticks, the last session or half of one; backtest it."""
     training = split.training
     start, end = (int(t) for t in training.sessions[-1])
     if len(training.sessions) == 1:
         start += (end - start) // 2
     recent = training.between(start, end)
-    try:
-        return fit_quoting(recent, sample_s=choose_spacing(recent).returns_s, seed=seed), ""
-    except InvalidInputError as error:
-        return None, f"no recalibration: {error}"
+    model = fit_again(
+        "quoting", lambda: fit_quoting(recent, sample_s=choose_spacing(recent).returns_s, seed=seed)
+    )
+    if model.parameters is None:
+        return replace(model, reason=f"no recalibration: {model.reason}")
+    trials = 0 if held_out.result is None else held_out.result.profit.trials
+    again = backtest_fitted(
+        split, {**fitted, "quoting": model}, earlier_trials=trials, override=override, seed=seed
+    )
+    return add_backtest(model, again)
 
 
 class _Writer:
     """Writes the recalibrated quoting record once, and hands the engine the set that holds it."""
 
     def __init__(
-        self, store: ModelStore, symbol: str, before: ParameterSet, fit: QuotingFit, override: str
+        self, store: ModelStore, symbol: str, before: ParameterSet, fit: Fitted, override: str
     ) -> None:
         self._store, self._symbol, self._before, self._fit, self._override = (
             store,
@@ -227,9 +243,9 @@ class _Writer:
         return msgspec.structs.replace(self._before, quoting=quoting)
 
 
-def _describe_update(result: Replay, live: LiveUpdate | None, why: str) -> dict[str, Any] | None:
+def _describe_update(result: Replay, live: LiveUpdate | None, recalibration: Fitted) -> dict[str, Any] | None:
     if live is None:
-        return {"reason": why} if why else None
+        return {"reason": recalibration.reason}
     rows = result.updates
     in_force = rows.rows > 1
     return {
@@ -301,6 +317,7 @@ def _summarise(result: Replay, before: ParameterSet) -> dict[str, Any]:
         "not_trading_share": float(np.mean(blocked != 0)) if len(blocked) else None,
         "reasons": {name: int(count) for name, count in result.counts.items() if count},
         "versions": before.versions,
+        "signal": describe_signal(before),
         "events": result.events,
         "events_per_s": result.events_per_s,
         "digest": result.digest(),

@@ -178,9 +178,7 @@ def _model(model: ModelSection) -> Markup:
     if model.gates:
         rows = [_gate_cells(gate) for gate in model.gates]
         header = ("gate", "figure", "limit", "result", "detail")
-        parts.append(
-            _table(f"Gates of the {model.title} fit.", header, rows, numeric={"figure"}, style="gates")
-        )
+        parts.append(_table(f"{model.title}: gates.", header, rows, numeric={"figure"}, style="gates"))
     return join(parts)
 
 

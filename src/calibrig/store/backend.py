@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from calibrig.store.record import Sealed
 
-__all__ = ["Backend", "EditableBackend", "HandEdit", "Heads", "HistoryQuery", "RoleBackend", "Stored"]
+__all__ = [
+    "Backend",
+    "EditableBackend",
+    "HandEdit",
+    "Heads",
+    "HistoryQuery",
+    "QueueingBackend",
+    "RoleBackend",
+    "Stored",
+]
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -143,6 +153,15 @@ class EditableBackend(Protocol):
 
     def settle_edits(self) -> None:
         """Note that the edits have become versions."""
+        ...
+
+
+@runtime_checkable
+class QueueingBackend(Protocol):
+    """A backend whose writers queue in front of it, so that none is overtaken again and again."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait for this caller's turn and hold it: to read the heads, seal the next versions and append them."""
         ...
 
 

@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from calibrig.errors import (
     CalibrigError,
     InvalidInputError,
     RefusedError,
+    StoreError,
     StoreUnavailableError,
     VersionConflictError,
 )
@@ -23,7 +25,7 @@ from calibrig.parameters import (
     ParameterVersion,
 )
 from calibrig.store.approval import check_second_person, read_policy
-from calibrig.store.backend import EditableBackend, HandEdit, HistoryQuery
+from calibrig.store.backend import Backend, EditableBackend, HandEdit, HistoryQuery, QueueingBackend
 from calibrig.store.draft import Draft, build_content
 from calibrig.store.hand_edits import draft_edit, is_done
 from calibrig.store.portable import read_export
@@ -39,7 +41,7 @@ from calibrig.store.record import (
     decode_record,
     seal,
 )
-from calibrig.store.view import View
+from calibrig.store.view import View, merge_heads
 
 __all__ = ["StoreWriter"]
 
@@ -98,29 +100,57 @@ class StoreWriter(StoreReader):
     def _write(
         self, drafts: list[Draft], expected: Mapping[tuple[str, str], int]
     ) -> tuple[ParameterVersion, ...]:
+        """Write the drafts when it is this caller's turn, and show them to readers."""
+        try:
+            with self._turn():
+                sealed, change = self._append_next(drafts, expected)
+        except (VersionConflictError, InvalidInputError, RefusedError):
+            with suppress(StoreError):  # readers see what the refusal was judged by
+                self.refresh()
+            raise
+        if not self._apply_own(sealed, change):
+            self.refresh()
+        return tuple(decode_record(one.payload).version for one in sealed)
+
+    def _append_next(
+        self, drafts: list[Draft], expected: Mapping[tuple[str, str], int]
+    ) -> tuple[list[Sealed], int | None]:
         """Seal the drafts on the present heads and append them; start over while others are faster."""
         deadline = time.monotonic() + WRITE_DEADLINE_S
+        backend, view = self._open()
         for attempt in range(1_000_000):
-            backend, view = self._open()
             sealed = [self._seal(draft, view, expected.get((draft.kind, draft.symbol))) for draft in drafts]
-            change: int | None = None
             try:
-                change = backend.append(sealed)
+                return sealed, backend.append(sealed)
             except VersionConflictError:
                 if attempt:
                     time.sleep(random.uniform(0, min(0.02, 0.0005 * attempt)))
-                self.refresh()
+                view = self._newest(backend, view)
                 if time.monotonic() > deadline:
                     raise
-                continue
             except StoreUnavailableError as error:
                 if not self._was_written(sealed):
                     raise
                 _LOG.warning("the connection broke after the write had been done: %s", error)
-            break
-        if not self._apply_own(sealed, change):
-            self.refresh()
-        return tuple(decode_record(one.payload).version for one in sealed)
+                return sealed, None
+        raise AssertionError("not reached")
+
+    def _turn(self) -> AbstractContextManager[None]:
+        backend: object = self._open()[0]
+        return backend.turn() if isinstance(backend, QueueingBackend) else nullcontext()
+
+    def _newest(self, backend: Backend, view: View) -> View:
+        """Return the heads as they are now, to write on; readers see them once they are applied.
+
+        Nothing here waits for who applies versions: a subscriber may be writing, and wait for its turn.
+        """
+        loaded = backend.load_heads(view.change)
+        if loaded.store_id != view.store_id or loaded.change < view.change:
+            self.refresh()  # another store, or one that lost versions: says what is wrong
+            return self._open()[1]
+        changed = merge_heads(view, loaded.heads, self._monotonic_ns())
+        self._check_signatures(changed)
+        return view.advance(changed, loaded.change)
 
     def _seal(self, draft: Draft, view: View, expected: int | None) -> Sealed:
         head = view.heads.get((draft.kind, draft.symbol))
@@ -167,7 +197,8 @@ class StoreWriter(StoreReader):
                 previous_hash=head.hash if head else GENESIS,
             )
             try:
-                backend.append([seal(content, self._signatures(content))])
+                with self._turn():
+                    backend.append([seal(content, self._signatures(content))])
             except VersionConflictError:
                 self.refresh()
                 continue
@@ -226,7 +257,8 @@ class StoreWriter(StoreReader):
         if dry_run:
             return len(wanted)
         for start in range(0, len(wanted), 500):
-            backend.append(wanted[start : start + 500])
+            with self._turn():
+                backend.append(wanted[start : start + 500])
         self.refresh()
         return len(wanted)
 

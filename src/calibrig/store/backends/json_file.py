@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from calibrig.store.backends.json_observations import ObservationFile
 from calibrig.store.backends.log_file import LogFile, LogLine
 from calibrig.store.backends.rename import exchange
 from calibrig.store.backends.system_errors import translate_os_error
+from calibrig.store.backends.turns import turn
 from calibrig.store.observations import Observation, ObservationQuery
 from calibrig.store.record import Content, Sealed, decode_content
 from calibrig.store.urls import file_path
@@ -295,6 +296,10 @@ class JSONFileBackend:
                 key=lambda entry: entry.change,
             )
             return Heads(self._change, tuple(entry.stored for entry in changed), self._log.store_id)
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Queue at the lock file, so that polling for the lock lets nobody starve."""
+        return turn(self._log.lock_path)
 
     def append(self, records: Sequence[Sealed]) -> None:
         """Append all records or none; on the disk when this returns."""

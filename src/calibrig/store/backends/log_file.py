@@ -69,7 +69,7 @@ class LogFile:
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self.path = path
-        self._lock_path = path.with_suffix(".lock")
+        self.lock_path = path.with_suffix(".lock")
         self._log = self._lock = -1
         self.store_id = ""
         self.start = 0
@@ -87,7 +87,7 @@ class LogFile:
     def _open(self, create: bool) -> None:
         if not create and not self.path.exists():
             raise MissingFileError(f"there is no store at {self.path}; run: calibrig store init")
-        self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        self._lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
         with self.locked():
             self._log = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
             header = os.pread(self._log, 256, 0)
@@ -129,7 +129,7 @@ class LogFile:
             except BlockingIOError:
                 if time.monotonic() > until:
                     raise StoreUnavailableError(
-                        f"{self._lock_path} has been held by another writer for {LOCK_TIMEOUT_S:g} s; try again"
+                        f"{self.lock_path} has been held by another writer for {LOCK_TIMEOUT_S:g} s; try again"
                     ) from None
                 time.sleep(pause)
                 pause = min(pause * 1.5, 0.005)

@@ -25,6 +25,7 @@ from calibrig.store.backend import Heads, HistoryQuery, Stored
 from calibrig.store.backends import sqlite_observations
 from calibrig.store.backends.inotify import FolderWatch
 from calibrig.store.backends.system_errors import translate_os_error
+from calibrig.store.backends.turns import turn
 from calibrig.store.observations import Observation, ObservationQuery
 from calibrig.store.record import Sealed
 from calibrig.store.urls import file_path
@@ -35,6 +36,7 @@ BUSY_TIMEOUT_S = 5.0
 APPLICATION_ID = 0x43414C42  # "CALB"
 _PAUSE_S = 0.0002  # between looks at the commit counter after the log was written
 _SETTLE_S = 0.02
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 
 # One entry per schema number: what turns number n-1 into n. Never edit an entry that has been released.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -67,7 +69,7 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreError(
             f"the disk that holds {path} is full; nothing was written: free space and try again"
         )
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    if code in _BUSY:
         return StoreUnavailableError(
             f"{path} has been locked by another writer for {BUSY_TIMEOUT_S:g} s; try again"
         )
@@ -95,11 +97,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> str:
         try:
             return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
         except sqlite3.OperationalError as error:
-            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in {
-                sqlite3.SQLITE_BUSY,
-                sqlite3.SQLITE_LOCKED,
-            }
-            if not busy or time.monotonic() >= until:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _BUSY or time.monotonic() >= until:
                 raise
         time.sleep(random.uniform(0.001, 0.01))
 
@@ -128,14 +126,15 @@ class SQLiteBackend:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise translate_os_error(error, self.path.parent) from None
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # who writes
+        self._reading = threading.RLock()  # on a connection of its own: no read waits for a commit
         self._waiting = threading.Lock()
         self._closed = False
         self._connection = self._connect()
         try:
             with self._errors():
                 self._migrate()
-            self._watch_connection = self._connect()
+            self._reader = self._connect()
             self._watch = FolderWatch(self.path.parent, self.path.name)
             self._seen_commit = self._commit_counter()
         except BaseException:
@@ -217,24 +216,31 @@ class SQLiteBackend:
                 self._connection.execute("ROLLBACK")
             raise
 
+    def turn(self) -> contextlib.AbstractContextManager[None]:
+        """Queue at the write-ahead log, of which SQLite itself locks no byte; its own wait may let a writer starve."""
+        return turn(self.path.with_name(self.path.name + "-wal"))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._lock, self._errors(), self._transaction():
+            yield
+
     def load_heads(self, after: int) -> Heads:
         """Read the heads that changed after ``after`` in one transaction."""
-        with self._lock, self._errors():
-            self._connection.execute("BEGIN")
+        with self._reading, self._errors():
+            self._reader.execute("BEGIN")
             try:
-                (change,) = self._connection.execute(
-                    "SELECT coalesce(max(change), 0) FROM versions"
-                ).fetchone()
-                (store_id,) = self._connection.execute(
+                (change,) = self._reader.execute("SELECT coalesce(max(change), 0) FROM versions").fetchone()
+                (store_id,) = self._reader.execute(
                     "SELECT value FROM store WHERE name = 'store_id'"
                 ).fetchone()
-                rows = self._connection.execute(
+                rows = self._reader.execute(
                     "SELECT CAST(v.payload AS BLOB), h.hash FROM heads h LEFT JOIN versions v "
                     "ON v.change = h.change WHERE h.change > ? ORDER BY h.change",
                     (after,),
                 ).fetchall()
             finally:
-                self._connection.execute("COMMIT")
+                self._reader.execute("COMMIT")
         if any(payload is None for payload, _ in rows):
             raise CorruptRecordError(f"{self.path} has a head whose version is missing; restore a backup")
         return Heads(change, tuple(Stored(*row) for row in rows), store_id)
@@ -242,7 +248,7 @@ class SQLiteBackend:
     def append(self, records: Sequence[Sealed]) -> int:
         """Append all records or none; on the disk when this returns."""
         change = 0
-        with self._lock, self._errors(), self._transaction():
+        with self._writing():
             for record in records:
                 change = self._append_one(record)
         return change
@@ -309,27 +315,28 @@ class SQLiteBackend:
         values: tuple[Any, ...] = (kind, symbol)
         if time_ns is not None:
             sql, values = sql + "AND updated_at <= ? ", (*values, time_ns)
-        with self._lock, self._errors():
-            row = self._connection.execute(sql + "ORDER BY version_id DESC LIMIT 1", values).fetchone()
+        with self._reading, self._errors():
+            row = self._reader.execute(sql + "ORDER BY version_id DESC LIMIT 1", values).fetchone()
         return Stored(*row) if row else None
 
     def append_observations(self, observations: Sequence[Observation]) -> None:
         """Append all or none."""
-        with self._lock, self._errors(), self._transaction():
+        with self.turn(), self._writing():
             sqlite_observations.insert(self._connection, observations)
 
     def read_observations(self, query: ObservationQuery) -> Iterator[Observation]:
         """Yield the newest asked for, by time."""
-        with self._lock, self._errors():
-            return sqlite_observations.select(self._connection, query)
+        with self._reading, self._errors():
+            return sqlite_observations.select(self._reader, query)
 
     def expire_observations(self, before_ns: int) -> None:
         """Delete what is older."""
-        with self._lock, self._errors(), self._transaction():
+        with self.turn(), self._writing():
             sqlite_observations.expire(self._connection, before_ns)
 
     def _commit_counter(self) -> int:
-        return int(self._watch_connection.execute("PRAGMA data_version").fetchone()[0])
+        with self._reading:
+            return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for a write to the log, then for its commit to become visible."""
@@ -365,6 +372,6 @@ class SQLiteBackend:
             self._closed = True
             self._connection.close()
         self._watch.wake()
-        with self._waiting:
+        with self._waiting, self._reading:
             self._watch.close()
-            self._watch_connection.close()
+            self._reader.close()

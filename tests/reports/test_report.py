@@ -210,6 +210,18 @@ def test_linear_axes_hold_the_data_with_a_handful_of_round_ticks(low: float, spa
     assert axis.position([axis.high])[0] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("pad", [0.0, 0.05])
+@pytest.mark.parametrize("value", [0.0, 3.0, -3.0, 1e12, 5e-324])
+def test_a_linear_axis_of_one_value_has_a_span(value: float, pad: float, zero: bool) -> None:
+    """A replay that never traded has nothing but zeros to draw."""
+    axis = axis_of([value, value], zero=zero, pad=pad)
+    assert axis.low < axis.high
+    assert axis.low <= value <= axis.high
+    assert 1 <= len(axis.ticks) <= 12
+    assert np.isfinite(axis.position([value])).all()
+
+
 def test_log_axis_places_decades_evenly() -> None:
     axis = log_axis([1.0, 1e6])
     places = axis.position([tick.value for tick in axis.ticks])

@@ -79,8 +79,8 @@ sys.path.insert(0, {folder!r})
 from engine_markets import *
 from calibrig.engine import Engine
 engine = Engine(random_market(3, ticks=300_000, span_s=20_000), PLAIN)
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     while True:
         Engine(engine._market, PLAIN).run()
 except KeyboardInterrupt:

@@ -62,6 +62,10 @@ def axis_of(*values: ArrayLike, label: str = "", zero: bool = False, pad: float 
     margin = (high - low) * pad if high > low else abs(high) * 0.05 or 1.0
     low -= 0.0 if zero and low == 0.0 else margin
     high += 0.0 if zero and high == 0.0 else margin
+    if high - low <= max(
+        1e-12 * max(abs(low), abs(high)), 1e-250
+    ):  # nothing but zeros, or one value and no margin
+        high = low + max(1.0, abs(low) * 1e-3)
     step = _nice_step((high - low) / 5.0)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -21,6 +26,7 @@ from calibrig.rtl import (
     verify_manifest,
     write_sources,
 )
+from calibrig.rtl import build as build_module
 
 
 def test_trees_agree_four_ways(trees: SignalModel, trees_build: Path, build_cache: Path) -> None:
@@ -93,8 +99,20 @@ def test_a_cached_build_of_a_wrong_model_is_refused(
         build_card(trees, cache=cache)
 
 
+def test_a_cached_build_that_lost_a_file_is_refused(
+    trees: SignalModel, trees_build: Path, tmp_path: Path
+) -> None:
+    copy = copy_build(trees_build, tmp_path).rename(tmp_path / trees_build.name)
+    (copy / "card.so").unlink()
+    with pytest.raises(CorruptRecordError, match=r"card\.so is missing; delete .* and build again"):
+        build_card(trees, cache=tmp_path)
+    (copy / "manifest.json").unlink()
+    with pytest.raises(MissingFileError, match="no complete build; delete the folder and build again"):
+        build_card(trees, cache=tmp_path)
+
+
 def test_a_folder_without_manifest_and_a_broken_manifest(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="calibrig rtl build"):
+    with pytest.raises(MissingFileError, match="no complete build; delete the folder and build again"):
         verify_manifest(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(CorruptRecordError, match="is no manifest"):
@@ -115,6 +133,60 @@ def test_a_failing_compiler_is_one_clear_sentence(tmp_path: Path, monkeypatch: p
         build_card(reference_model(), cache=tmp_path / "cache")
     left = [path.name for path in (tmp_path / "cache").iterdir()]
     assert left == [], "nothing half-made stays in the cache"
+
+
+def test_a_compiler_that_fails_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", str(make_tool(tmp_path, "silent", "exit 1")))
+    with pytest.raises(UnavailableError, match=r"exit code 1: it said nothing"):
+        build_card(reference_model(), cache=tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnavailableError, match=r"cannot keep builds in .*file/cache: .*XDG_CACHE_HOME"):
+        build_card(reference_model(), cache=tmp_path / "file" / "cache")
+
+
+def test_of_two_builds_at_once_the_first_stays(
+    trees: SignalModel, trees_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While this build compiles, another process finishes the same one: copied here at that very moment."""
+
+    def compile_and_be_overtaken(folder: Path, cache: Path) -> None:
+        (folder / "card.so").write_bytes(b"the slower one")
+        shutil.copytree(trees_build, cache / trees_build.name)
+
+    monkeypatch.setattr(build_module, "_compile", compile_and_be_overtaken)
+    made = build_card(trees, cache=tmp_path)
+    assert (made / "card.so").read_bytes() == (trees_build / "card.so").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == [trees_build.name], "and nothing half-made"
+
+
+@pytest.mark.slow
+def test_a_build_killed_half_way_is_built_again_and_swept_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, marker = tmp_path / "cache", tmp_path / "compiling"
+    script = f'case "$1" in --version) echo slow 1.0;; *) echo $$ > {marker}.part; mv {marker}.part {marker}; exec sleep 600;; esac'
+    program = (
+        "from calibrig.models.signal import reference_model; from calibrig.rtl import build_card; "
+        f"build_card(reference_model(), cache={str(cache)!r})"
+    )
+    environment = {**os.environ, "CXX": str(make_tool(tmp_path, "slow", script))}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment) as builder:
+        while not marker.exists():
+            assert builder.poll() is None, "it ended before it compiled"
+            time.sleep(0.01)
+        builder.kill()
+    os.kill(int(marker.read_text()), signal.SIGKILL)
+    left = list(cache.iterdir())
+    assert left
+    assert all(path.name.startswith(".building-") for path in left)
+    for path in left:
+        os.utime(path, (0, 0))  # long ago
+    report = verify_exactness(reference_model(), n_vectors=500, cache=cache)
+    assert report.exact
+    assert not list(cache.glob(".building-*"))
 
 
 def test_no_compiler_names_what_was_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

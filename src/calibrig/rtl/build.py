@@ -8,15 +8,16 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from calibrig.errors import UnavailableError
 from calibrig.parameters import SignalModel
 from calibrig.rtl import core as core_module
 from calibrig.rtl.core import Core, generate_core
-from calibrig.rtl.manifest import MANIFEST_NAME, Manifest, hash_file, verify_manifest, write_manifest
+from calibrig.rtl.manifest import Manifest, hash_file, verify_manifest, write_manifest
 from calibrig.rtl.tools import cache_folder, find_compiler, find_verilator, shell_folder, tool_version
 
 __all__ = [
@@ -38,6 +39,8 @@ _SHELL_CHECK_CLOCKS = 3  # CHECK_CLOCKS of calibrig_engine.sv
 _VERILATE = ("--cc", "-Wall", "-Wno-DECLFILENAME", "-DCALIBRIG_FAULTS", "--top-module", "calibrig_card")
 _COMPILE = ("-std=c++20", "-O1", "-fPIC")
 _COMPILE_RUNTIME = _COMPILE  # compiled once for all models; -O0 saved 3 s and cost each clock 12 %
+_SCRATCH = ".building-"
+_LEFT_BEHIND_S = 86_400.0  # no build takes a day: what is older was left by a killed one
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 
 
@@ -132,23 +135,22 @@ def build_card(
     MissingDependencyError
         The ``rtl`` extra is not installed.
     UnavailableError
-        There is no C++ compiler, or a tool failed; the message holds its last words.
+        There is no C++ compiler, a tool failed (the message holds its last words), or the cache cannot be written.
     CorruptRecordError
         The cached build does not match its manifest or the model.
+    MissingFileError
+        The cached build has lost its manifest.
     """
     key = _card_key(model, stage_delay, clock_hz)
     final = cache_folder(cache) / key[:32]
-    if (final / MANIFEST_NAME).exists():
-        verify_manifest(final, model)
-        return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=final.parent) as scratch:
-        made = Path(scratch) / "card"
-        manifest = write_sources(model, made, stage_delay=stage_delay, clock_hz=clock_hz)
-        _compile(made, final.parent)
-        _seal(made, manifest)
-        with suppress(OSError):  # another process was faster: its build is the same
-            made.rename(final)
+    if not final.exists():
+        with _make_scratch(final.parent) as scratch:
+            made = scratch / "card"
+            manifest = write_sources(model, made, stage_delay=stage_delay, clock_hz=clock_hz)
+            _compile(made, final.parent)
+            _seal(made, manifest)
+            with suppress(OSError):  # another process was faster: its build is the same
+                made.rename(final)
     verify_manifest(final, model)
     return final
 
@@ -214,6 +216,22 @@ def _render_package(core: Core, build_hash: str, clock_hz: int) -> str:
     )
 
 
+@contextmanager
+def _make_scratch(cache: Path) -> Iterator[Path]:
+    """Make a folder for one build beside the finished ones, and remove it and what killed builds left behind."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        for left in cache.glob(f"{_SCRATCH}*"):
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND_S:
+                shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=cache, ignore_cleanup_errors=True) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot keep builds in {cache}: {error.strerror}; give another folder with --cache or XDG_CACHE_HOME"
+        ) from error
+
+
 def _compile(folder: Path, cache: Path) -> None:
     home = find_verilator()
     package = folder / "rtl" / "calibrig_build.sv"
@@ -249,9 +267,9 @@ def _compile_runtime(home: Path, cache: Path, includes: Sequence[str]) -> Path:
     key = _hash_of(_compiler_id(), _COMPILE_RUNTIME, tool_version("verilator"), _RUNTIME)[:16]
     final = cache / f"runtime-{key}.o"
     if not final.exists():
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as scratch:
-            made = Path(scratch) / "runtime.o"
-            unit = _join(Path(scratch) / "runtime.cc", [home / "include" / name for name in _RUNTIME])
+        with _make_scratch(cache) as scratch:
+            made = scratch / "runtime.o"
+            unit = _join(scratch / "runtime.cc", [home / "include" / name for name in _RUNTIME])
             command = [find_compiler(), *_COMPILE_RUNTIME, "-c", *includes, "-o", str(made)]
             _run([*command, str(unit)], what="the C++ compiler")
             made.replace(final)
@@ -273,5 +291,7 @@ def _run(command: Sequence[str], *, what: str, environment: dict[str, str] | Non
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip().splitlines()[-6:]
-        raise UnavailableError(f"{what} failed with exit code {done.returncode}: {' | '.join(words)}")
+        raise UnavailableError(
+            f"{what} failed with exit code {done.returncode}: {' | '.join(words) or 'it said nothing'}"
+        )
     return done.stdout

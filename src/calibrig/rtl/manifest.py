@@ -92,7 +92,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
-        raise MissingFileError(f"{path} is not there; make the build with: calibrig rtl build") from None
+        raise MissingFileError(
+            f"{path} is not there: {folder} is no complete build; delete the folder and build again"
+        ) from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise CorruptRecordError(
             f"{path} is no manifest ({error}); delete the folder and build again"
@@ -117,7 +119,9 @@ def verify_manifest(folder: Path, model: SignalModel | None = None) -> Manifest:
     manifest = read_manifest(folder)
     for name, expected in manifest.files.items():
         path = folder / name
-        found = hash_file(path) if path.is_file() else "nothing"
+        if not path.is_file():
+            raise CorruptRecordError(f"{path} is missing; delete {folder} and build again")
+        found = hash_file(path)
         if found != expected:
             raise CorruptRecordError(
                 f"{path} has SHA-256 {found[:16]}, the manifest says {expected[:16]}; delete {folder} and build again"

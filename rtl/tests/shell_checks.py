@@ -1,6 +1,6 @@
 """Checks of the card shell, run inside the simulator by cocotb; AXI4-Lite is driven by cocotbext-axi.
 
-Started by tests/rtl/test_shell.py, which verilates the card and passes the model in CALIBRIG_MODEL.
+Started by tests/rtl/test_shell.py, which verilates the card and passes the folder of its build in CALIBRIG_BUILD.
 """
 
 from __future__ import annotations

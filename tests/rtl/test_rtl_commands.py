@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -86,3 +91,27 @@ def test_a_stored_model_becomes_a_card(
     for name, words in (("AIG", "no signal model of 'AIG'"), ("BAC@x", "names no version")):
         assert run_command_line(["rtl", "build", name, "--store", url, "--out", str(tmp_path / "no")]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_served_card_that_is_killed_ends_the_command_and_leaves_no_file(
+    trees: SignalModel, tmp_path: Path
+) -> None:
+    """Without a compiler the interpreter serves: the card's death is the same, and nothing is built."""
+    file, name = tmp_path / "model.json", f"calibrig-killed-{uuid.uuid4().hex[:8]}"
+    file.write_bytes(msgspec.json.encode(trees))
+    run = "import sys; from calibrig.cli.frame import run_command_line as run; sys.exit(run(sys.argv[1:]))"
+    line = [sys.executable, "-c", run, "bridge", "emulate", f"shm:///{name}", "--model", str(file)]
+    environment = {key: value for key, value in os.environ.items() if key != "CXX"} | {"PATH": str(tmp_path)}
+    with subprocess.Popen(
+        line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as served:
+        assert served.stdout is not None
+        assert served.stderr is not None
+        said = served.stdout.readline()
+        found = re.search(r"\(interpreter \(no C\+\+ compiler found .* in process (\d+):", said)
+        assert found, said + served.stderr.read()
+        assert Path("/dev/shm", name).exists()
+        os.kill(int(found[1]), signal.SIGKILL)
+        assert served.wait() == 3
+        assert "the emulated card's process is gone; start it again" in served.stderr.read()
+    assert not Path("/dev/shm", name).exists()

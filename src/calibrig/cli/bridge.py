@@ -12,6 +12,8 @@ from calibrig.cli.console import JsonOption, print_json, print_lines, print_tabl
 from calibrig.cli.signal_models import read_signal_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from calibrig.bridge import LatencyStats
     from calibrig.parameters import SignalModel
 
@@ -174,11 +176,15 @@ def emulate(
                 f"at {device.clock_hz / 1e6:.1f} MHz are {device.device_ns:.1f} ns in the device"
             ]
         )
-        _wait(seconds)
+        _wait(seconds, lambda: device.pid > 0)
     return 0
 
 
-def _wait(seconds: float) -> None:
+def _wait(seconds: float, lives: Callable[[], bool] = lambda: True) -> None:
+    from calibrig.errors import DeviceRemovedError
+
     ends = time.monotonic() + seconds if seconds else float("inf")
     while time.monotonic() < ends:
+        if not lives():
+            raise DeviceRemovedError("the emulated card's process is gone; start it again")
         time.sleep(min(0.2, max(ends - time.monotonic(), 0.0)))

@@ -89,10 +89,13 @@ def test_what_cannot_be_is_refused_in_one_sentence(shell: Shell) -> None:
         ("novalue",),
         (),
         ("max_position=NaN",),
+        ("max_position=5", "max_position=6"),
+        ("x" * 100_000 + "=1",),
     ):
         shell("set", "risk", "BTC", *words, "-m", "x", code=2)
         assert shell.err.count("\n") == 1
         assert "Traceback" not in shell.err
+        assert len(shell.err) < 1_000
     shell("set", "risk", "BTC", "max_position=5", code=2)
     assert "--comment" in shell.err
     assert shell.json("get", "risk", "BTC")["version"]["version_id"] == 3

@@ -13,9 +13,10 @@ from calibrig.errors import (
     InvalidInputError,
     MissingFileError,
     RefusedError,
+    StoreError,
 )
 from calibrig.store import redact
-from calibrig.store.urls import backend_kind
+from calibrig.store.urls import backend_kind, take_options
 
 
 @pytest.mark.parametrize(
@@ -120,6 +121,41 @@ def test_a_newer_schema_and_another_program_are_refused(tmp_path: Path) -> None:
 )
 def test_no_part_of_a_password_is_shown(url: str, shown: str) -> None:
     assert redact(f"cannot open {url}") == f"cannot open {shown}"
+
+
+CUT = ["geh/eim", "geh?eim", "geh#eim", "geh%eim", "12/34", "[geh/eim"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "password"),
+    [("postgresql", "geh@eim"), *((scheme, one) for scheme in ("redis", "postgresql") for one in CUT)],
+)
+def test_a_password_that_a_client_would_cut_in_two_is_refused_unseen(scheme: str, password: str) -> None:
+    """Else its first part is taken for a port or a host, which the client's own message then shows."""
+    with pytest.raises(InvalidInputError, match="write / as %2F") as caught:
+        ModelStore(f"{scheme}://u:{password}@127.0.0.1:1/0").initialize()
+    assert not any(part in str(caught.value) for part in ("geh", "eim", "12/", "34"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:geh%2Feim@h:5432/db?application_name=a@b",
+        "postgresql://h1:5432,h2:5433,[::1]:5434,h4/db?application_name=a@b",
+        "postgresql://[::1]/db",
+        "postgresql://u@/db?host=/run/a",
+        "redis://u:a@b@h:1/0",
+        "unix://u:p@/run/a@b/s",
+        "unix:///run/a@b/s",
+    ],
+)
+def test_what_is_plain_is_not_refused(url: str) -> None:
+    assert take_options(url, url.partition(":")[0], {"prefix"})[0].startswith(url.partition("?")[0])
+
+
+def test_an_export_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+    with ModelStore(tmp_path / "a.db") as store, pytest.raises(StoreError, match="none/x cannot be made"):
+        store.export_to(tmp_path / "none" / "x")
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.db"])

@@ -160,10 +160,14 @@ def read_fields(assignments: Iterable[str], file: str) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise InvalidInputError(f"{file} holds no object of fields")
         fields.update({name: value for name, value in found.items() if name != "version"})
+    given: set[str] = set()
     for word in assignments:
         name, separator, text = word.partition("=")
         if not separator or not name:
-            raise InvalidInputError(f"{word!r} is no field; give name=value, for example beta=0.5")
+            raise InvalidInputError(f"{word!r:.80} is no field; give name=value, for example beta=0.5")
+        if name in given:
+            raise InvalidInputError(f"{name!r:.80} is given twice; give it once")
+        given.add(name)
         try:
             fields[name] = msgspec.json.decode(text.encode())
         except (msgspec.DecodeError, UnicodeDecodeError):

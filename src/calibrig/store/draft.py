@@ -89,7 +89,7 @@ def merge_fields(kind: str, changes: Mapping[str, Any], head: Parameters | None)
     unknown = [name for name in changes if name not in known]
     if unknown:
         raise InvalidParametersError(
-            f"{record.__name__} has no field {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
+            f"{record.__name__} has no field {', '.join(map(repr, unknown)):.200}; it has {', '.join(known)}"
         )
     fields: dict[str, Any] = {}
     if head is not None:

@@ -6,10 +6,12 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from calibrig.errors import CorruptRecordError, FileFormatError, MissingFileError
+from calibrig.errors import CalibrigError, CorruptRecordError, FileFormatError, MissingFileError
 from calibrig.store.backend import Stored
+from calibrig.store.backends.system_errors import translate_os_error
 from calibrig.store.record import GENESIS, Sealed, decode_content
 
 __all__ = ["read_export", "write_export"]
@@ -35,8 +37,13 @@ def write_export(path: str | Path, history: Iterator[Stored]) -> int:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
+    except OSError as error:
+        if isinstance(error, CalibrigError):
+            raise
+        raise translate_os_error(error, target) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return count
 
 

@@ -81,12 +81,30 @@ def take_options(url: str, scheme: str, names: Set[str]) -> tuple[str, dict[str,
     >>> take_options("unix:///run/s?prefix=a&db=1", "unix", {"prefix"})
     ('unix:///run/s?db=1', {'prefix': 'a'})
     """
+    _refuse_ambiguous(url, scheme)
     parts = urlsplit(url)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     own = {name: value for name, value in pairs if name in names}
     query = urlencode([(name, value) for name, value in pairs if name not in own])
     # not urlunsplit: it leaves out the two slashes where there is no host
     return f"{scheme}://{parts.netloc}{parts.path}{'?' if query else ''}{query}", own
+
+
+def _refuse_ambiguous(url: str, scheme: str) -> None:
+    """Refuse a password that a client would cut in two, take for a host or a port, and show when it cannot reach it."""
+    rest = url.partition("://")[2]
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user, at, _ = place.rpartition("@")
+    wrong = bool(re.search(r"%(?![0-9A-Fa-f]{2})", user)) or ("@" in user and scheme.startswith("postgres"))
+    if not at and ":" in place:
+        behind = rest[len(place) :]
+        hosts = all(re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?", one) for one in place.split(","))
+        wrong = wrong or "@" in behind.partition("?")[0] or ("@" in behind and not hosts)
+    if wrong:
+        raise InvalidInputError(
+            f"the store's URL is {redact(url)!r}, whose user or password holds a character that has a meaning in a URL; "
+            f"write / as %2F, ? as %3F, # as %23, @ as %40, % as %25"
+        )
 
 
 _SECRET = re.compile(r"(?i)(password|passwd|pass|pwd|sslpassword|token|secret)=([^&\s]*)")

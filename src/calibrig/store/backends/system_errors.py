@@ -20,4 +20,6 @@ def translate_os_error(error: OSError, path: Path) -> StoreError:
         return RefusedError(
             f"{path} cannot be opened or written by this user ({error.strerror}); check owner and mode"
         )
+    if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}:
+        return StoreError(f"{path} cannot be made or opened ({error.strerror}); give another path")
     return StoreError(f"{path}: {error.strerror or error}")

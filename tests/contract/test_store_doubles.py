@@ -170,7 +170,7 @@ def test_a_replay_answers_as_the_backend_did(tmp_path: Path) -> None:
         replayed = ReplayedBackend.load(tmp_path / "a.conversation")
         with ModelStore(backend=replayed, clock_ns=SteppedClock()) as store:
             assert _talk(store) == expected
-            assert not store.stale
+            assert wait_until(lambda: not store.stale)
         assert replayed.is_used_up
 
 

@@ -119,10 +119,10 @@ def test_the_block_is_stale_while_the_backend_is_silent(
         raise StoreUnavailableError("silent")
 
     monkeypatch.setattr(backend, "load_heads", silent)
-    assert wait_until(lambda: block.status().stale, 5.0)
+    assert wait_until(lambda: block.status().stale)
     assert versions(block.status()) == {"hawkes": 1, "quoting": 1, "risk": 1}  # the last good set, marked
     monkeypatch.setattr(backend, "load_heads", works)
-    assert wait_until(lambda: not block.status().stale, 5.0)
+    assert wait_until(lambda: not block.status().stale)
     store.close()
     assert block.status().stale
 
@@ -156,7 +156,7 @@ def test_a_killed_writer_leaves_a_whole_set_that_is_stale(store: ModelStore, tmp
     store.refresh()
     with store.share(path):
         assert versions(read_block(path)) == store.snapshot("X").versions
-        assert not read_block(path).stale
+        assert wait_until(lambda: not read_block(path).stale)
 
 
 # -- an engine that follows -----------------------------------------------------------------------------------------
@@ -170,9 +170,12 @@ def test_an_engine_follows_the_store_and_records_what_was_in_force(store: ModelS
     sets = {1: store.snapshot("X")}
     with ModelStore(tmp_path / "a.db") as writer:
         end = engine.follow(store)
+        begun = threading.Event()
 
         def write() -> None:
             for limit in range(11, 60):
+                if limit == 15:
+                    begun.wait(60.0)
                 version = writer.update_risk_parameters("X", {"max_position": limit}, "ben", "more")
                 sets[version.version_id] = msgspec.structs.replace(writer.snapshot("X"), stale=False)
 
@@ -180,7 +183,12 @@ def test_an_engine_follows_the_store_and_records_what_was_in_force(store: ModelS
         thread.start()
         while engine.versions["risk"] < 3:  # the loop begins with sets under way
             time.sleep(0.001)
-        result = engine.run()
+
+        def let_others_write(ticks: int) -> None:
+            begun.set()
+            assert wait_until(lambda: engine.versions["risk"] > 5, 60.0), ticks
+
+        result = engine.run(on_progress=let_others_write, progress_ticks=10_000)
         thread.join()
         figures = engine.time_to_apply
         assert read_applied(applied) == figures

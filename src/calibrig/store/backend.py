@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """One version as a backend keeps it.
 
     Attributes

@@ -39,6 +39,7 @@ __all__ = [
     "encode_parameters",
     "parameters_of",
     "plain",
+    "record_of",
     "seal",
     "signed_bytes",
 ]
@@ -294,7 +295,11 @@ def parameters_of(content: Content) -> Parameters:
 
 def decode_record(payload: bytes) -> VersionRecord:
     """Decode one stored version of the four public kinds and check every value again."""
-    content, signatures = decode_content(payload)
+    return record_of(*decode_content(payload), hashlib.sha256(payload).hexdigest())
+
+
+def record_of(content: Content, signatures: tuple[Signature, ...], digest: str) -> VersionRecord:
+    """Make the record of a version whose fields have been decoded and whose hash is known."""
     parameters = parameters_of(content)
     assert parameters.version is not None
     return VersionRecord(
@@ -307,7 +312,7 @@ def decode_record(payload: bytes) -> VersionRecord:
         proposal=content.proposal,
         warnings=content.warnings,
         previous_hash=content.previous_hash,
-        hash=hashlib.sha256(payload).hexdigest(),
+        hash=digest,
         signatures=signatures,
     )
 

@@ -65,7 +65,7 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
         return not self.problems
 
 
-class _Link(msgspec.Struct, frozen=True, array_like=False):
+class _Link(msgspec.Struct, frozen=True, gc=False):
     kind: str
     symbol: str
     version_id: int
@@ -76,7 +76,7 @@ class _Link(msgspec.Struct, frozen=True, array_like=False):
     previous_hash: str
 
 
-class _SignedLink(msgspec.Struct, frozen=True):
+class _SignedLink(msgspec.Struct, frozen=True, gc=False):
     signed: _Link
 
 

@@ -20,8 +20,8 @@ from calibrig.store.record import (
     Parameters,
     VersionRecord,
     decode_content,
-    decode_record,
     parameters_of,
+    record_of,
 )
 
 __all__ = ["Head", "NoView", "View", "merge_heads", "read_fetched"]
@@ -41,12 +41,13 @@ class Head:
                 "the head of a key does not have the hash it was stored with; run `calibrig store verify`"
             )
         self.payload = stored.payload
-        self.content: Content = decode_content(stored.payload)[0]
-        self.version_id = self.content.version_id
+        content, signatures = decode_content(stored.payload)
+        self.content: Content = content
+        self.version_id = content.version_id
         self.hash = stored.hash
         self.record: VersionRecord | None = None
-        if self.content.kind in RECORD_TYPES:
-            self.record = decode_record(stored.payload)
+        if content.kind in RECORD_TYPES:
+            self.record = record_of(content, signatures, stored.hash)
 
 
 class View:

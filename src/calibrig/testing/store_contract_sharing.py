@@ -62,7 +62,7 @@ class SharingContract(StoreSuite):
             store.subscribe(lambda version: told.append(version.version_id))
             store.update("risk", "A", RISK, "anna", "x")
             assert told == [1]
-            assert not store.stale
+            assert wait_until(lambda: not store.stale)
 
     def test_writers_lose_nothing(self, tmp_path: Path) -> None:
         """Four openers, four threads, one key: every update has its own number, without gaps."""

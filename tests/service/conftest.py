@@ -1,6 +1,7 @@
 """Real servers, started once per session: from wheels, and Debian's own (mark ``system``).
 
-TEST_REDIS_URL and TEST_PG_DSN (a superuser's) point at any other in the wheels' place.
+They leave it to the kernel when writes reach the disk: these tests end processes, not the power, and must not depend on
+how long a disk takes to sync. TEST_REDIS_URL and TEST_PG_DSN (a superuser's) point at any other in the wheels' place.
 """
 
 from __future__ import annotations
@@ -24,19 +25,27 @@ def debian_redis() -> ValkeyServer:
     """Return Debian's Redis; its program goes by two names, of which the second is there without a service."""
     for program in DEBIAN_REDIS:
         if program.exists():
-            return ValkeyServer(program=str(program))
+            return ValkeyServer(program=str(program), syncs=False)
     pytest.skip("Debian's redis-tools is not installed")
 
 
 def debian_postgres() -> PostgresServer:
     if not (DEBIAN_POSTGRES / "postgres").exists():
         pytest.skip("Debian's postgresql-15 is not installed")
-    return PostgresServer(programs=DEBIAN_POSTGRES)
+    return PostgresServer(programs=DEBIAN_POSTGRES, syncs=False)
+
+
+def wheel_redis() -> ValkeyServer:
+    return ValkeyServer(syncs=False)
+
+
+def wheel_postgres() -> PostgresServer:
+    return PostgresServer(syncs=False)
 
 
 SERVERS = [
-    pytest.param(ValkeyServer, id="valkey-wheel"),
-    pytest.param(PostgresServer, id="postgres-wheel"),
+    pytest.param(wheel_redis, id="valkey-wheel"),
+    pytest.param(wheel_postgres, id="postgres-wheel"),
     pytest.param(debian_redis, id="redis-debian", marks=pytest.mark.system),
     pytest.param(debian_postgres, id="postgres-debian", marks=pytest.mark.system),
 ]
@@ -55,7 +64,7 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
     if given and request.param == "wheel":
         yield given
         return
-    with ValkeyServer() if request.param == "wheel" else debian_redis() as server:
+    with wheel_redis() if request.param == "wheel" else debian_redis() as server:
         yield server.url
 
 
@@ -65,7 +74,7 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     if given and request.param == "wheel":
         yield given
         return
-    with PostgresServer() if request.param == "wheel" else debian_postgres() as server:
+    with wheel_postgres() if request.param == "wheel" else debian_postgres() as server:
         yield server.url
 
 

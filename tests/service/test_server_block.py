@@ -29,7 +29,7 @@ def test_a_block_follows_its_server_and_fails_closed(
     server: type[ValkeyServer] | type[PostgresServer], tmp_path: Path
 ) -> None:
     path = tmp_path / "x.block"
-    with server() as running, ModelStore(running.url) as store, store.share(path):
+    with server(syncs=False) as running, ModelStore(running.url) as store, store.share(path):
         with ModelStore(running.url) as writer:
             writer.update_risk_parameters("X", RISK, "anna", "first")
             assert wait_until(lambda: read_block(path).symbols != () and risk_version(path) == 1)

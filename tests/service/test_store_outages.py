@@ -39,7 +39,7 @@ def test_an_outage_costs_nothing_but_freshness(own_server: ValkeyServer | Postgr
 
 
 def test_a_server_that_keeps_nothing_is_refused_unless_allowed_by_name() -> None:
-    with ValkeyServer(appendonly=False) as server:
+    with ValkeyServer(appendonly=False, syncs=False) as server:
         with pytest.raises(RefusedError, match="appendonly yes"):
             RedisModelStore(server.url).initialize()
         with RedisModelStore(f"{server.url}?allow=no-persistence") as store:
@@ -49,7 +49,7 @@ def test_a_server_that_keeps_nothing_is_refused_unless_allowed_by_name() -> None
 
 
 def test_unix_sockets_are_reached() -> None:
-    with ValkeyServer() as valkey, PostgresServer() as postgres:
+    with ValkeyServer(syncs=False) as valkey, PostgresServer(syncs=False) as postgres:
         for url in (valkey.socket_url, postgres.socket_url):
             with ModelStore(url) as store:
                 store.update("risk", "A", RISK, "anna", "x")
@@ -249,7 +249,7 @@ def test_no_server_outlives_a_killed_test(tmp_path: Path) -> None:
     code = (
         "import sys, time\n"
         "from calibrig.testing.servers import PostgresServer, ValkeyServer\n"
-        "servers = [ValkeyServer().start(), PostgresServer().start()]\n"
+        "servers = [ValkeyServer(syncs=False).start(), PostgresServer(syncs=False).start()]\n"
         "print(*[s.process.pid for s in servers], *[s.folder for s in servers], flush=True)\n"
         "time.sleep(600)\n"
     )

@@ -184,14 +184,18 @@ class ValkeyServer(_Server):
     ----------
     appendonly : bool
         False: keep nothing, as a plain cache does.
+    syncs : bool
+        False: leave it to the kernel when writes reach the disk. What dies with a process is the same, and a test does
+        not hang on how slow a disk is.
     program : str, optional
         Another server program, for example ``/usr/bin/redis-check-rdb`` of Debian's redis-tools, which is the server
         when called by the server's name.
     """
 
-    def __init__(self, *, appendonly: bool = True, program: str | None = None) -> None:
+    def __init__(self, *, appendonly: bool = True, syncs: bool = True, program: str | None = None) -> None:
         source = Path(program or _valkey_program())
         self._appendonly = appendonly
+        self._syncs = syncs
         super().__init__()
         self._program = self.folder / "redis-server"
         if os.geteuid() == 0:  # where an unprivileged user can read it
@@ -208,7 +212,8 @@ class ValkeyServer(_Server):
             str(self._program),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
             *("--unixsocket", str(self.folder / "s"), "--daemonize", "no", "--save", ""),
-            *("--appendonly", "yes" if self._appendonly else "no", "--appendfsync", "always"),
+            *("--appendonly", "yes" if self._appendonly else "no"),
+            *("--appendfsync", "always" if self._syncs else "no"),
         ]
 
     def answers(self) -> bool:
@@ -253,6 +258,8 @@ class PostgresServer(_Server):
 
     Parameters
     ----------
+    syncs : bool
+        False: leave it to the kernel when writes reach the disk, as for Valkey.
     programs : Path, optional
         Folder with ``initdb`` and ``postgres``, for example ``/usr/lib/postgresql/15/bin``.
     """
@@ -260,8 +267,9 @@ class PostgresServer(_Server):
     death_signal = signal.SIGQUIT
     stop_signal = signal.SIGINT
 
-    def __init__(self, *, programs: Path | None = None) -> None:
+    def __init__(self, *, syncs: bool = True, programs: Path | None = None) -> None:
         source = None if programs else _postgres_install()
+        self._syncs = syncs
         super().__init__()
         self._data = self.folder / "data"
         try:
@@ -320,6 +328,9 @@ class PostgresServer(_Server):
             str(self._bin / "postgres"),
             *("-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder)),
             *("-c", "shared_buffers=16MB", "-c", "max_connections=40"),
+            *("-c", f"fsync={'on' if self._syncs else 'off'}"),
+            # after a crash: one sync, not one for each of 1,000 files
+            *("-c", "recovery_init_sync_method=syncfs"),
         ]
 
     def answers(self) -> bool:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from calibrig.bridge import AcceleratorMode, Fault, HardwareInTheLoopBridge, HardwareStatus, Source
+from calibrig.bridge.devices import emulator as emulator_module
 from calibrig.bridge.devices import open_device
 from calibrig.bridge.devices.emulator import EmulatorDevice
 from calibrig.errors import DeviceError, DeviceRemovedError, DeviceUnavailableError, InvalidInputError
 from calibrig.models.signal import evaluate_quantised, evaluate_signal
 from calibrig.parameters import SignalModel
 from calibrig.rtl import read_manifest, sample_trees
+from calibrig.rtl.card_memory import CardMemory
 from calibrig.testing.device_contract import DeviceContract
 
 PATIENCE_NS = 5_000_000_000
@@ -119,8 +121,9 @@ def test_no_injected_fault_leaves_the_bridge(
 ) -> None:
     shared.open()
     expected = evaluate_signal(trees, FEATURES)
+    deadline_ns = 1_000_000_000 if Fault.TIMEOUT in seen else PATIENCE_NS  # the others answer at once
     with HardwareInTheLoopBridge(
-        AcceleratorMode.HYBRID_FALLBACK, model=trees, device=shared, deadline_ns=300_000_000, verify=1
+        AcceleratorMode.HYBRID_FALLBACK, model=trees, device=shared, deadline_ns=deadline_ns, verify=1
     ) as bridge:
         bridge.initialize()
         for i in range(5):
@@ -206,6 +209,18 @@ def test_verilator_asked_for_by_name_is_not_replaced(
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(DeviceUnavailableError, match=r"did not start: no C\+\+ compiler"):
         EmulatorDevice(trees, cache=tmp_path, backend="verilator").open()
+
+
+def test_a_card_that_never_shows_its_identity_is_named_and_ended(
+    trees: SignalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulator_module, "_START_PATIENCE_S", 0.0)
+    monkeypatch.setattr(CardMemory, "load32", lambda *_: 0)
+    device = EmulatorDevice(trees, backend="interpreter")
+    with pytest.raises(DeviceUnavailableError, match="showed no identity within 0 s; open it again"):
+        device.open()
+    assert device.pid == 0
+    assert not Path(device.path).exists()
 
 
 def test_urls(tmp_path: Path, trees: SignalModel) -> None:

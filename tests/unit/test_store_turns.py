@@ -95,6 +95,22 @@ def test_one_that_is_killed_leaves_no_ticket(path: Path) -> None:
         assert tickets(path) == 1
 
 
+def test_a_child_forked_meanwhile_holds_nobody_up(path: Path) -> None:
+    """It inherits the open file, and with it the lock, until that is given back by name."""
+    with turn(path):
+        (held,) = [int(link.name) for link in Path("/proc/self/fd").iterdir() if _leads_to(link, path)]
+        inherited = os.dup(held)
+    assert tickets(path) == 0
+    os.close(inherited)
+
+
+def _leads_to(link: Path, path: Path) -> bool:
+    try:
+        return link.readlink() == path
+    except OSError:
+        return False
+
+
 def test_without_the_file_nobody_queues(tmp_path: Path) -> None:
     with turn(tmp_path / "none"), turn(tmp_path / "none", 600.0):
         assert list(tmp_path.iterdir()) == []

@@ -44,16 +44,20 @@ def turn(path: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
     >>> with tempfile.NamedTemporaryFile() as file, turn(pathlib.Path(file.name)):
     ...     pass  # write
     """
-    descriptor = _take_ticket(path)
-    if descriptor is None:
+    taken = _take_ticket(path)
+    if taken is None:
         yield
         return
-    file, ticket = descriptor
+    file, ticket = taken
     try:
         _wait(file, ticket, patience_s)
         yield
     finally:
-        os.close(file)  # and with it the byte
+        with contextlib.suppress(
+            OSError
+        ):  # not by closing alone: a child that was forked meanwhile holds the file open
+            _lock(file, fcntl.F_UNLCK, ticket)
+        os.close(file)
 
 
 def _take_ticket(path: Path) -> tuple[int, int] | None:
@@ -65,11 +69,16 @@ def _take_ticket(path: Path) -> tuple[int, int] | None:
         return None
     ticket = time.monotonic_ns()
     try:
-        fcntl.fcntl(file, _SET_LOCK, _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, ticket, 1, 0))
+        _lock(file, fcntl.F_RDLCK, ticket)
     except OSError:
         os.close(file)
         return None
     return file, ticket
+
+
+def _lock(file: int, kind: int, ticket: int) -> None:
+    assert _SET_LOCK is not None
+    fcntl.fcntl(file, _SET_LOCK, _FLOCK.pack(kind, os.SEEK_SET, ticket, 1, 0))
 
 
 def _wait(file: int, ticket: int, patience_s: float) -> None:

@@ -380,7 +380,7 @@ private:
     std::size_t count_, session_count_ = 0, rows_ = 0;
     int depth_ = 0;
     std::vector<Block> blocks_;
-    std::unique_ptr<double[]> gap_s_, signed_b_;  // [block][step][lane]
+    std::shared_ptr<double[]> gap_s_, signed_b_;  // [block][step][lane]; copies share them, nothing changes them later
     std::vector<double> elapsed_s_;               // [block][lane], from the event before a lane to its last
     std::vector<double> close_gap_s_;             // from the last event of a session to its end
     std::vector<double> start_, border_;

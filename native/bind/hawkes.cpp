@@ -2,12 +2,14 @@
 #include "hawkes_simulation.hpp"
 
 #include <atomic>
+#include <memory>
 #include <thread>
 
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include "bind.hpp"
@@ -30,10 +32,33 @@ nb::object new_array(std::size_t n, T*& data) {
     return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(data, {n}, owner));
 }
 
-// Asks Python whether a signal (Ctrl-C) has come; the GIL is taken only while asking.
+// A word from the thread that gets the signals to those that work for it, which no signal reaches.
+class Halt {
+public:
+    void call() noexcept { *called_ = true; }
+    void heed() const { heeded() = called_; }
+
+    // Whether the thread that asks works for another, and whether that one called.
+    [[nodiscard]] static bool heeding() { return heeded() != nullptr; }
+    [[nodiscard]] static bool heard() { return heeding() && *heeded(); }
+
+private:
+    static std::shared_ptr<std::atomic<bool>>& heeded() {
+        thread_local std::shared_ptr<std::atomic<bool>> flag;
+        return flag;
+    }
+
+    std::shared_ptr<std::atomic<bool>> called_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+// Whether to stop: Python knows of signals (Ctrl-C), the GIL is taken only while asking; a thread that works for
+// another hears it from there.
 bool interrupted() {
+    if (Halt::heeding() && !Halt::heard()) return false;
     nb::gil_scoped_acquire acquire;
-    return PyErr_CheckSignals() != 0;
+    if (!Halt::heard()) return PyErr_CheckSignals() != 0;
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    return true;
 }
 
 // Work without the GIL; where it was stopped by a signal, Python's exception goes on.
@@ -187,6 +212,9 @@ public:
         return nb::tuple(columns);
     }
 
+    // The same events, laid out once for both; nodes are chosen for each.
+    [[nodiscard]] std::unique_ptr<History> share() const { return std::make_unique<History>(*this); }
+
     [[nodiscard]] std::size_t count() const { return history_.count(); }
     [[nodiscard]] std::size_t sessions() const { return history_.sessions(); }
     [[nodiscard]] std::size_t bytes() const { return history_.bytes(); }
@@ -237,6 +265,7 @@ void hawkes(nb::module_ m) {
         .def("event", &Online::event)
         .def("intensity", &Online::intensity)
         .def("now_ns", &Online::now_ns);
+    nb::class_<Halt>(m, "Halt").def(nb::init<>()).def("call", &Halt::call).def("heed", &Halt::heed);
     nb::class_<History>(m, "History")
         .def(nb::init<Int64Column, std::optional<Column>, SideColumn, Int64Column, Int64Column, Column, int, int,
                       const std::string&>(),
@@ -247,6 +276,7 @@ void hawkes(nb::module_ m) {
         .def("tails", &History::tails)
         .def("evaluate", &History::evaluate)
         .def("trace", &History::trace)
+        .def("share", &History::share)
         .def("count", &History::count)
         .def("sessions", &History::sessions)
         .def("bytes", &History::bytes);

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import Future
 
+import numpy as np
 import pytest
+
+from calibrig import HawkesParameters
+from calibrig.calibration.hawkes_side_by_side import SideBySide
+from calibrig.models.hawkes_events import prepare_events
+from calibrig.models.hawkes_likelihood import HawkesLikelihood, precise_nodes, to_search
 
 SCRIPT = """
 import signal, sys, threading, time, os
@@ -61,3 +69,44 @@ def test_ctrl_c_stops_inside_the_native_code(script: str) -> None:
     word, spent, whole = done.stdout.split()
     assert word == "stopped", done.stderr
     assert float(spent) < 0.5 * float(whole)  # CPU time: most of the work was never done
+
+
+def test_a_piece_that_runs_beside_its_caller_stops_with_it() -> None:
+    count = 600_000
+    side = np.where(np.arange(count) % 2, 1, -1)
+    events = prepare_events(np.arange(count) * 1_000_000, side, sessions=[(0, count * 1_000_000)])
+    likelihood = HawkesLikelihood(events, threads=1, isa="baseline")
+    likelihood.prepare(precise_nodes(events, 0.5, 2.0))
+    u = to_search(HawkesParameters(alpha_self=0.3, alpha_cross=0.1, beta=0.5, gamma=2.0, lambda_base=1.0))
+    runs = threading.Event()
+
+    def pass_over_and_over() -> None:
+        runs.set()
+        for _ in range(1_000):  # minutes
+            likelihood.evaluate(u, 2)
+
+    started: list[Future[None]] = []
+
+    def work_beside() -> None:
+        with SideBySide(2) as pieces:
+            started.append(pieces.start(pass_over_and_over))
+            runs.wait()
+            raise ZeroDivisionError  # stands for the KeyboardInterrupt that only the main thread gets
+
+    with pytest.raises(ZeroDivisionError):
+        work_beside()
+    assert isinstance(started[0].exception(), KeyboardInterrupt)
+
+
+def test_pieces_without_threads_run_at_once() -> None:
+    with SideBySide(1) as pieces:
+        done = pieces.start(threading.get_ident)
+        assert done.done()
+        assert done.result() == threading.get_ident()
+    assert pieces.threads_each == 1
+
+
+@pytest.mark.parametrize(("threads", "each"), [(2, 1), (3, 1), (4, 1), (8, 2), (9, 3)])
+def test_threads_are_shared_out_over_the_pieces(threads: int, each: int) -> None:
+    with SideBySide(threads) as pieces:
+        assert pieces.threads_each == each

@@ -12,10 +12,18 @@ from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.hawkes_drift import compute_goodness_of_fit, evaluate_hawkes
 from calibrig.calibration.hawkes_errors import covariance, field_errors, sandwich
 from calibrig.calibration.hawkes_input import ChildFills, check_counts, check_options, read_input
-from calibrig.calibration.hawkes_judgement import judge_parameters, judge_unseen, split_unseen, weigh_evidence
+from calibrig.calibration.hawkes_judgement import (
+    describe_events,
+    judge_parameters,
+    judge_unseen,
+    split_unseen,
+    start_unseen,
+    weigh_evidence,
+)
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_result import FlowCurve, HawkesFit
 from calibrig.calibration.hawkes_search import Optimum, reported_value, search_optimum
+from calibrig.calibration.hawkes_side_by_side import SideBySide
 from calibrig.calibration.hawkes_stability import judge_seasonality, judge_stability
 from calibrig.market.ticks import Trades
 from calibrig.models.hawkes_coordinates import from_search
@@ -92,23 +100,31 @@ def fit_hawkes(
     fit_s = time.perf_counter() - began
     cov = covariance(optimum)
     robust = sandwich(likelihood, optimum, cov)
-    value = reported_value(likelihood, optimum.u, "power_law")
 
     results: list[GateResult] = []
-    held, curve, training = None, None, None
-    if fewest >= gates.FEWEST_EVENTS or holdout == 0.0:
-        first, refused = split_unseen(events, holdout)
-        if refused is not None:
-            results.append(refused)
-        else:
+    held, curve, training, unseen, stability = None, None, None, None, None
+    with SideBySide(threads) as pieces:
+        if fewest >= gates.FEWEST_EVENTS or holdout == 0.0:
+            first, refused = split_unseen(events, holdout)
+            if refused is not None:
+                results.append(refused)
+            else:
+                unseen = start_unseen(
+                    likelihood, first, optimum, pieces, profile_bins=profile_bins, seed=seed
+                )
+        if fewest >= gates.FEWEST_EVENTS:
+            stability = pieces.start(judge_stability, events, optimum, profile, threads=pieces.threads_each)
+        value = pieces.start(reported_value, likelihood.share(), optimum.u, "power_law")
+        described = pieces.start(describe_events, data)
+        if unseen is not None:
             held, curve, training, judged = judge_unseen(
-                likelihood, first, optimum, profile_bins=profile_bins, threads=threads, seed=seed
+                likelihood, first, unseen, threads=pieces.threads_each
             )
             results += judged
-    results += judge_parameters(optimum, events)
-    results.append(_seasonality(events, optimum, profile, profile_bins, threads))
-    if fewest >= gates.FEWEST_EVENTS:
-        results.append(judge_stability(events, optimum, profile, threads=threads))
+        results += judge_parameters(optimum, events)
+        results.append(_seasonality(events, optimum, profile, profile_bins, threads))
+        if stability is not None:
+            results.append(stability.result())
     skills = [] if held is None else [s for s in held.skill.values() if s is not None]
     parameters = msgspec.structs.replace(
         from_search(optimum.u, profile=tuple(profile.tolist())),
@@ -125,7 +141,7 @@ def fit_hawkes(
         standard_errors=field_errors(parameters, cov),
         sandwich_errors=None if robust is None else field_errors(parameters, robust),
         correlation=_correlation(cov),
-        log_likelihood=value,
+        log_likelihood=value.result(),
         training=training,
         held_out=held,
         curve=curve,
@@ -134,7 +150,7 @@ def fit_hawkes(
         fit_s=fit_s,
         total_s=time.perf_counter() - began,
         notes=tuple(notes),
-        evidence=weigh_evidence(data, tuple(results), fewest),
+        evidence=weigh_evidence(described.result(), gates.decide(tuple(results), fewest), tuple(results)),
     )
 
 

@@ -9,9 +9,17 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibrig.calibration.hawkes_held_out import Frozen, compare_counts, held_out_figures, poisson_rates
+from calibrig.calibration import gates_hawkes as gates
+from calibrig.calibration.hawkes_held_out import (
+    Frozen,
+    compare_counts,
+    held_out_figures,
+    poisson_rates,
+    simulate_counts,
+)
 from calibrig.calibration.hawkes_input import ChildFills, check_counts, read_input
 from calibrig.calibration.hawkes_judgement import (
+    describe_events,
     draw_flow,
     judge_coarse_clock,
     judge_held_out,
@@ -61,7 +69,8 @@ def evaluate_hawkes(
     exponential, history = search_optimum(events, profile=profile, threads=threads, kernel="exponential")
     frozen = Frozen(u=u, exponential=exponential.u, poisson=poisson_rates(events, profile), profile=profile)
     held, trace, _ = held_out_figures(history, 0, frozen, seed=seed)
-    results = judge_held_out(held) + compare_counts(events, 0, frozen, trace, threads=threads, seed=seed)
+    simulated = simulate_counts(events, 0, frozen, threads=threads, seed=seed)
+    results = judge_held_out(held) + compare_counts(events, 0, trace, simulated)
     results += judge_coarse_clock(events, 0, frozen, threads=threads)
     fixed = Optimum(
         u=u,
@@ -93,7 +102,7 @@ def evaluate_hawkes(
         fit_s=0.0,
         total_s=time.perf_counter() - began,
         notes=(*data.notes, "judged as stored: nothing was fitted but the rivals"),
-        evidence=weigh_evidence(data, tuple(results), fewest),
+        evidence=weigh_evidence(describe_events(data), gates.decide(tuple(results), fewest), tuple(results)),
     )
 
 

@@ -34,12 +34,15 @@ __all__ = [
     "judge_counts",
     "local_profile",
     "poisson_rates",
+    "simulate_counts",
 ]
 
 Float64Array = NDArray[np.float64]
 
 _COUNT_EVENTS = 8_000
 _COUNT_RUNS = 24
+_COUNT_WIDTHS_S = (1, 10)
+_FEWEST_BINS = 3
 _MOST_SIMULATED = 10 * _COUNT_EVENTS  # a run
 # a normal 99 % band (2.8 at 24 runs) rejects true models too often: R^2 is skewed, the model is fitted
 _COUNT_BAND_SD = 4.0
@@ -128,12 +131,16 @@ def held_out_figures(
     return figures, model, rival
 
 
+def _bins(start_ns: int, end_ns: int, width_s: int) -> int:
+    return (end_ns - start_ns) // (width_s * 1_000_000_000)
+
+
 def count_r_squared(
     time_ns: NDArray[np.int64], trace: Trace, start_ns: int, end_ns: int, width_s: int
 ) -> float:
     """R^2 of counts per bin against the compensator's growth in the bin (one step ahead)."""
-    bins = (end_ns - start_ns) // (width_s * 1_000_000_000)
-    if bins < 3:
+    bins = _bins(start_ns, end_ns, width_s)
+    if bins < _FEWEST_BINS:
         return math.nan
     edges = start_ns + np.arange(bins + 1) * width_s * 1_000_000_000
     total = np.cumsum(trace.buy_growth + trace.sell_growth)
@@ -144,45 +151,41 @@ def count_r_squared(
 
 
 def compare_counts(
-    events: HawkesEvents, first: int, frozen: Frozen, trace: Trace, *, threads: int | None, seed: int
+    events: HawkesEvents, first: int, trace: Trace, simulated: dict[int, list[float]]
 ) -> list[GateResult]:
     """Count R^2 at 1 s and 10 s against the 99 % band of the same figure on simulations of the fitted model.
 
     A high R^2 is no merit and a low one no fault: it grows with the bin. What counts is whether the model, if it
     were true, would show the figure seen.
     """
+    _, start, end, last = _counted_span(events, first)
+    seen = trace.between(0, last - first)
+    return [
+        judge_counts(w, count_r_squared(events.time_ns[first:last], seen, start, end, w), np.array(found))
+        for w, found in simulated.items()
+    ]
+
+
+def _counted_span(events: HawkesEvents, first: int) -> tuple[int, int, int, int]:
+    """Session, begin, end (ns) and last event (exclusive) of the held-out events whose counts are judged."""
     session = int(np.searchsorted(events.sessions[:, 1], events.time_ns[first], side="right"))
     start = max(int(events.time_ns[first]), int(events.sessions[session, 0]))
     last = min(first + _COUNT_EVENTS, len(events))
     last = min(last, int(np.searchsorted(events.time_ns, events.sessions[session, 1])))
-    end = int(events.time_ns[last - 1])
-    seen = trace.between(0, last - first)
-    widths = (1, 10)
-    observed = {w: count_r_squared(events.time_ns[first:last], seen, start, end, w) for w in widths}
-    simulated: dict[int, list[float]] = {w: [] for w in widths}
-    if any(math.isfinite(value) for value in observed.values()):
-        simulated = _simulate_counts(
-            events, session, (start, end), frozen, widths=widths, threads=threads, seed=seed
-        )
-    return [judge_counts(w, observed[w], np.array(simulated[w])) for w in widths]
+    return session, start, int(events.time_ns[last - 1]), last
 
 
-def _simulate_counts(
-    events: HawkesEvents,
-    session: int,
-    span: tuple[int, int],
-    frozen: Frozen,
-    *,
-    widths: tuple[int, ...],
-    threads: int | None,
-    seed: int,
+def simulate_counts(
+    events: HawkesEvents, first: int, frozen: Frozen, *, threads: int | None, seed: int
 ) -> dict[int, list[float]]:
-    """Count R^2 of the fitted model's own simulations over the same hours, with as long a run before them.
+    """Count R^2 by width of the fitted model's own simulations over the same hours, with as long a run before them.
 
     The simulations are the sessions of one history, so they share their passes.
     """
-    start, end = span
-    out: dict[int, list[float]] = {w: [] for w in widths}
+    session, start, end, _ = _counted_span(events, first)
+    out: dict[int, list[float]] = {w: [] for w in _COUNT_WIDTHS_S}
+    if _bins(start, end, min(_COUNT_WIDTHS_S)) < _FEWEST_BINS:
+        return out
     warm = max(start - (end - start), int(events.sessions[session, 0]))
     local, profile = _local_model(frozen, (warm, end), events.profile_sessions[session])
     parameters = from_search(local, profile=tuple(profile.tolist()))
@@ -206,15 +209,16 @@ def _simulate_counts(
         HawkesLikelihood(sample, profile=profile, threads=threads), local, 0, kernel="power_law"
     )
     for run in range(_COUNT_RUNS):
-        first, last = int(begins[run]), int(ends[run])
-        if last - first < 10:
+        begin, last = int(begins[run]), int(ends[run])
+        if last - begin < 10:
             continue
         offset = run * period - warm
-        for w in widths:
-            found = count_r_squared(
-                time_ns[first:last], trace.between(first, last), start + offset, end + offset, w
+        for w, found in out.items():
+            found.append(
+                count_r_squared(
+                    time_ns[begin:last], trace.between(begin, last), start + offset, end + offset, w
+                )
             )
-            out[w].append(found)
     return out
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from concurrent.futures import Future
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +18,21 @@ from calibrig.calibration.hawkes_held_out import (
     compare_counts,
     held_out_figures,
     poisson_rates,
+    simulate_counts,
 )
 from calibrig.calibration.hawkes_input import FEWEST_TO_FIT, HawkesInput
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_result import FlowCurve
 from calibrig.calibration.hawkes_search import Optimum, search_optimum
+from calibrig.calibration.hawkes_side_by_side import SideBySide
 from calibrig.calibration.hawkes_stability import branching
 from calibrig.models.hawkes_coordinates import from_search
 from calibrig.models.hawkes_events import HawkesEvents
 from calibrig.models.hawkes_passes import HawkesLikelihood, Trace
-from calibrig.parameters import Evidence, GateResult, HawkesParameters
+from calibrig.parameters import Evidence, GateResult, HawkesParameters, Verdict
 
 __all__ = [
+    "Unseen",
     "describe_events",
     "draw_flow",
     "judge_coarse_clock",
@@ -35,12 +40,14 @@ __all__ = [
     "judge_parameters",
     "judge_unseen",
     "split_unseen",
+    "start_unseen",
     "weigh_evidence",
 ]
 
 Float64Array = NDArray[np.float64]
 
 _CURVE_BINS = 300
+_FROZEN_DECREMENT = 0.01  # nats: a tenth of a standard error before the last step
 _FEWEST_UNSEEN = 50  # of a side: the autocorrelation asks for lags up to 20
 
 
@@ -71,47 +78,79 @@ def _refuse(held_out: int, detail: str) -> GateResult:
     )
 
 
-def judge_unseen(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """What was frozen on the events before the held-out ones, and what is being made of it beside other work."""
+
+    frozen: Frozen
+    figures: Future[tuple[HeldOut, Trace, Trace]]
+    simulated: Future[dict[int, list[float]]]
+
+
+def start_unseen(
     likelihood: HawkesLikelihood,
     first: int,
     optimum: Optimum,
+    pieces: SideBySide,
     *,
     profile_bins: int,
-    threads: int | None,
     seed: int,
-) -> tuple[HeldOut, FlowCurve, HawkesParameters, list[GateResult]]:
-    """Freeze parameters and rivals on the events before ``first`` and judge them on the rest."""
-    events = likelihood.events
+) -> Unseen:
+    """Freeze parameters and rivals on the events before ``first``, and start to follow them over the rest."""
+    events, threads = likelihood.events, pieces.threads_each
     train = events.window(int(events.sessions[0, 0]), int(events.time_ns[first]))
     profile = estimate_profile(train, profile_bins)
     before = HawkesLikelihood(train, profile=profile, threads=threads)
-    law = search_optimum(
-        train, profile=profile, threads=threads, start=optimum.u, likelihood=before, tolerance=0.01
+    exponential = pieces.start(_search_rival, before.share(), threads)
+    law = pieces.start(_search_law, before, threads, optimum.u)
+    poisson = poisson_rates(train, profile)
+    if np.array_equal(profile, likelihood.profile):
+        history = likelihood.share()
+    else:
+        history = HawkesLikelihood(events, profile=profile, threads=threads)
+    frozen = Frozen(u=law.result().u, exponential=exponential.result().u, poisson=poisson, profile=profile)
+    return Unseen(
+        frozen=frozen,
+        figures=pieces.start(held_out_figures, history, first, frozen, seed=seed),
+        simulated=pieces.start(simulate_counts, events, first, frozen, threads=threads, seed=seed),
+    )
+
+
+def _search_law(before: HawkesLikelihood, threads: int, start: Float64Array) -> Optimum:
+    return search_optimum(
+        before.events,
+        profile=before.profile,
+        threads=threads,
+        start=start,
+        likelihood=before,
+        tolerance=_FROZEN_DECREMENT,
     )[0]
-    exponential = search_optimum(
-        train,
-        profile=profile,
+
+
+def _search_rival(before: HawkesLikelihood, threads: int) -> Optimum:
+    return search_optimum(
+        before.events,
+        profile=before.profile,
         threads=threads,
         kernel="exponential",
         likelihood=before,
-        tolerance=0.01,
+        tolerance=_FROZEN_DECREMENT,
     )[0]
-    frozen = Frozen(
-        u=law.u, exponential=exponential.u, poisson=poisson_rates(train, profile), profile=profile
-    )
-    del before
-    if np.array_equal(profile, likelihood.profile):
-        history = likelihood
-    else:
-        history = HawkesLikelihood(events, profile=profile, threads=threads)
-    held, trace, rival = held_out_figures(history, first, frozen, seed=seed)
+
+
+def judge_unseen(
+    likelihood: HawkesLikelihood, first: int, unseen: Unseen, *, threads: int
+) -> tuple[HeldOut, FlowCurve, HawkesParameters, list[GateResult]]:
+    """Judge the events from ``first`` on by what was frozen before them."""
+    events, frozen = likelihood.events, unseen.frozen
+    held, trace, rival = unseen.figures.result()
     results = judge_held_out(held)
     if any(gate.name == "gain_over_exponential" and not gate.passed for gate in results):
         results = judge_held_out(held, {side: rival.residuals(side) for side in (1, -1)})
-    results += compare_counts(events, first, frozen, trace, threads=threads, seed=seed)
-    results += judge_coarse_clock(events, first, frozen, threads=threads)
     curve = draw_flow(events, first, trace)
-    return held, curve, from_search(frozen.u, profile=tuple(profile.tolist())), results
+    results += compare_counts(events, first, trace, unseen.simulated.result())
+    results += judge_coarse_clock(events, first, frozen, threads=threads)
+    return held, curve, from_search(frozen.u, profile=tuple(frozen.profile.tolist())), results
 
 
 def judge_coarse_clock(
@@ -201,12 +240,15 @@ def draw_flow(events: HawkesEvents, first: int, trace: Trace) -> FlowCurve:
     )
 
 
-def weigh_evidence(data: HawkesInput, results: tuple[GateResult, ...], fewest: int) -> Evidence:
-    """Add the gates up and say on what data."""
+def weigh_evidence(
+    described: tuple[str, str],
+    decided: tuple[Verdict, str, tuple[str, ...]],
+    results: tuple[GateResult, ...],
+) -> Evidence:
+    """Put together what was judged, how it adds up, and on what data."""
     import calibrig
 
-    verdict, reason, restrictions = gates.decide(results, fewest)
-    fingerprint, description = describe_events(data)
+    (fingerprint, description), (verdict, reason, restrictions) = described, decided
     return Evidence(
         verdict=verdict,
         reason=reason,

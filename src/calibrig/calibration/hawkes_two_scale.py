@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.hawkes_input import ChildFills, HawkesInput, check_counts, check_options, read_input
-from calibrig.calibration.hawkes_judgement import split_unseen
+from calibrig.calibration.hawkes_judgement import describe_events, split_unseen, weigh_evidence
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_two_scale_judgement import (
     LevelChoice,
+    decide_two_scale,
     judge_two_scale_parameters,
     judge_two_scale_unseen,
     record_of,
-    weigh_two_scale_evidence,
 )
 from calibrig.calibration.hawkes_two_scale_result import TwoScaleFit
 from calibrig.calibration.hawkes_two_scale_search import (
@@ -142,7 +142,9 @@ def fit_two_scale_hawkes(
         fit_s=fit_s,
         total_s=time.perf_counter() - began,
         notes=_notes(data, optimum, profile_bins),
-        evidence=weigh_two_scale_evidence(data, tuple(results), fewest),
+        evidence=weigh_evidence(
+            describe_events(data), decide_two_scale(tuple(results), fewest), tuple(results)
+        ),
     )
 
 

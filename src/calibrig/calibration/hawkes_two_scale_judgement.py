@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.hawkes_above_resolution import judge_above_resolution
 from calibrig.calibration.hawkes_held_out import follow_frozen, poisson_rates
-from calibrig.calibration.hawkes_input import HawkesInput
-from calibrig.calibration.hawkes_judgement import describe_events
 from calibrig.calibration.hawkes_profile import estimate_profile
 from calibrig.calibration.hawkes_search import search_optimum
 from calibrig.calibration.hawkes_two_scale_held_out import (
@@ -30,7 +28,7 @@ from calibrig.calibration.hawkes_two_scale_search import (
 from calibrig.models.hawkes_events import HawkesEvents
 from calibrig.models.hawkes_passes import HawkesLikelihood, Trace
 from calibrig.models.hawkes_two_scale import from_two_scale_search
-from calibrig.parameters import Evidence, GateResult, TwoScaleParameters, Verdict
+from calibrig.parameters import GateResult, TwoScaleParameters, Verdict
 
 __all__ = [
     "LevelChoice",
@@ -38,7 +36,6 @@ __all__ = [
     "judge_two_scale_parameters",
     "judge_two_scale_unseen",
     "record_of",
-    "weigh_two_scale_evidence",
 ]
 
 Float64Array = NDArray[np.float64]
@@ -216,20 +213,3 @@ def decide_two_scale(
         return Verdict.FAIL, "; ".join([*said, f"gates failed: {', '.join(hard)}"]), ()
     said.append("the trading loop runs the power law alone: for analysis and batch intensities")
     return Verdict.RESTRICTED, "; ".join(said), tuple(forbidden)
-
-
-def weigh_two_scale_evidence(data: HawkesInput, results: tuple[GateResult, ...], fewest: int) -> Evidence:
-    """Add the gates up and say on what data."""
-    import calibrig
-
-    verdict, reason, restrictions = decide_two_scale(results, fewest)
-    fingerprint, description = describe_events(data)
-    return Evidence(
-        verdict=verdict,
-        reason=reason,
-        gates=results,
-        data_fingerprint=fingerprint,
-        data_description=description,
-        code_version=calibrig.__version__,
-        restrictions=restrictions,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from dataclasses import dataclass
@@ -21,10 +22,11 @@ from calibrig.models.hawkes_nodes import (
     power_law_weights,
 )
 
-__all__ = ["Evaluation", "HawkesLikelihood", "Kernel", "Trace", "precise_nodes", "usable_threads"]
+__all__ = ["Evaluation", "Halt", "HawkesLikelihood", "Kernel", "Trace", "precise_nodes", "usable_threads"]
 
 Float64Array = NDArray[np.float64]
 Kernel = Literal["power_law", "exponential"]
+Halt = _native.Halt
 
 # order of the sums that a pass returns (native/hawkes_kernels.hpp)
 _Q_AT, _Q_SUM = [0, 1, 3, 4, 5], [2, 3, 4, 5, 6]
@@ -160,6 +162,24 @@ class HawkesLikelihood:
         self._nodes: NodeSet | None = None
         self._seen: Float64Array = np.empty((0, 0))
         self.passes = 0
+
+    def share(self) -> HawkesLikelihood:
+        """Return another likelihood of the same events, laid out once for both: each has nodes of its own.
+
+        Examples
+        --------
+        >>> from calibrig.models.hawkes_events import prepare_events
+        >>> one = HawkesLikelihood(prepare_events([10**9, 2 * 10**9], [1, -1], sessions=[(0, 3 * 10**9)]))
+        >>> other = one.share()
+        >>> other.prepare(choose_nodes(beta_low_s=0.1, horizon_s=3.0))
+        >>> one.nodes
+        Traceback (most recent call last):
+        ...
+        calibrig.errors.InvalidInputError: no nodes yet; call prepare(choose_nodes(...)) first
+        """
+        other = copy.copy(self)
+        other._native = self._native.share()
+        return other
 
     @property
     def nodes(self) -> NodeSet:

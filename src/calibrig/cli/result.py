@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["print_outcome"]
 
+GATE_NOT_MET = 4
+
 
 def print_outcome(outcome: Outcome) -> None:
     """Print one run: quality, parameters, gates, versions, loop, latencies, verdict, files."""
@@ -40,9 +42,14 @@ def print_outcome(outcome: Outcome) -> None:
         names = [name for name, _ in content.latencies[0].percentiles]
         table = [(c.path, *(v for _, v in c.percentiles), c.sla_ns) for c in content.latencies]
         print_table("Latency, ns", ("path", *names, "SLA"), table)
-    print_lines(["", *(f"note: {notice}" for notice in content.notices)])
+    print_lines(["", *(f"note: {notice}" for notice in (*content.quality_notes, *content.notices))])
     print_lines(["", f"{outcome.verdict}: {outcome.reason}"])
-    print_lines([f"report  {outcome.report_path}", f"store   {outcome.store_url}"])
+    files = ("report", outcome.report_path), ("result", outcome.result_path), ("store", outcome.store_url)
+    print_lines([f"{name:6s}  {where}" for name, where in files])
+    if outcome.exit_code == GATE_NOT_MET:
+        print_lines(
+            ["", "Exit code 4: the run is complete; a gate is not met, so not every model may be deployed."]
+        )
 
 
 def _print_parameters(content: ReportContent) -> None:
@@ -66,6 +73,8 @@ def _print_parameters(content: ReportContent) -> None:
 def _print_gates(content: ReportContent) -> None:
     verdicts = [(m.kind, m.verdict, m.reason) for m in content.models]
     print_table("Verdicts", ("model", "verdict", "reason"), verdicts)
-    words = {True: "pass", False: "fail", None: "n/a"}
-    rows = [(m.kind, g.name, g.value, g.limit, words[g.passed]) for m in content.models for g in m.gates]
-    print_table("Gates", ("model", "gate", "figure", "limit", "result"), rows)
+    gates = [(model.kind, gate) for model in content.models for gate in model.gates]
+    unmet = [(kind, g.name, g.value, g.limit) for kind, g in gates if g.passed is False]
+    applies = sum(gate.passed is not None for _, gate in gates)
+    title = f"Gates not met: {len(unmet)} of the {applies} that apply; the report shows each with its detail"
+    print_table(title, ("model", "gate", "figure", "limit"), unmet)

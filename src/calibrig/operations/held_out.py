@@ -30,14 +30,16 @@ class HeldOut:
 
     @property
     def words(self) -> str:
-        """The result in one line: days, profit, Sharpe ratio with its error."""
+        """The result in one line: days and hours of trading, profit, Sharpe ratio with its error."""
         result = self.result
         if result is None:
             return self.reason
         days = len(result.daily_pnl)
-        return (
-            f"{result.pnl:+,.2f} over {days} day{'' if days == 1 else 's'}, Sharpe ratio {self.sharpe_words}"
-        )
+        sessions = result.replay.sessions
+        seconds = float((sessions["end_ns"] - sessions["start_ns"]).sum()) * 1e-9
+        span = f"{seconds / 3_600.0:,.1f} h" if seconds >= 3_600.0 else f"{seconds:,.0f} s"
+        span = f"{days} day{'' if days == 1 else 's'} ({span})"
+        return f"{result.pnl:+,.2f} over {span}, Sharpe ratio {self.sharpe_words}"
 
     @property
     def summary(self) -> str:

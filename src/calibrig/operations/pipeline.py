@@ -18,7 +18,7 @@ from calibrig.operations.listener import Listener, Silent
 from calibrig.operations.outcome import GATE_NOT_MET, Outcome, judge_models
 from calibrig.operations.plain import to_plain
 from calibrig.operations.reporting import Parts, build_content, build_result
-from calibrig.operations.split import split_market
+from calibrig.operations.split import count_sessions, split_market
 from calibrig.operations.storing import store_models
 from calibrig.operations.trading import trade
 from calibrig.parameters import Verdict
@@ -145,7 +145,9 @@ def run_market(
     )
     _refuse_what_cannot_be_run(reading.market)
     q = reading.quality
-    job.done("read", f"{q.trades:,} trades, {q.quotes:,} quotes in {q.sessions} session(s) of {q.symbol}")
+    job.done(
+        "read", f"{q.trades:,} trades, {q.quotes:,} quotes in {count_sessions(q.sessions)} of {q.symbol}"
+    )
     return job.finish(reading.market, quality=q)
 
 

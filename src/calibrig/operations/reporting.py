@@ -16,7 +16,7 @@ from calibrig.operations.comparing import compare_parameters
 from calibrig.operations.fitting import TITLES, Fitted, choose_spacing
 from calibrig.operations.held_out import HeldOut
 from calibrig.operations.order_flow import draw_order_flow
-from calibrig.operations.split import Split
+from calibrig.operations.split import Split, count_sessions
 from calibrig.operations.storing import Stored
 from calibrig.operations.trading import Trading
 from calibrig.reports import Figure, ModelSection, ParameterRow, ReportContent, VersionRow
@@ -222,7 +222,7 @@ def _quality_rows(quality: QualityReport | None) -> tuple[tuple[str, str], ...]:
     rows = [
         (
             "read",
-            f"{q.trades:,} trades and {q.quotes:,} quotes in {q.sessions} session(s) from {q.rows:,} rows",
+            f"{q.trades:,} trades and {q.quotes:,} quotes in {count_sessions(q.sessions)} from {q.rows:,} rows",
         ),
         ("files", ", ".join(Path(name.partition("!")[0]).name for name in q.files)),
         ("format", ", ".join(q.formats)),

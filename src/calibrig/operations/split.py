@@ -8,7 +8,7 @@ from calibrig.calibration.backtest import split_market as hold_out
 from calibrig.errors import InvalidTicksError
 from calibrig.market import MarketData
 
-__all__ = ["Split", "split_market"]
+__all__ = ["Split", "count_sessions", "split_market"]
 
 HELD_OUT = 0.2  # of the sessions, or of a single one; the tutorial and the help of `calibrig run` say so
 
@@ -21,6 +21,17 @@ class Split:
     held_out: MarketData
     replayed: MarketData
     rule: str
+
+
+def count_sessions(number: int) -> str:
+    """Say how many sessions.
+
+    Examples
+    --------
+    >>> count_sessions(1), count_sessions(3)
+    ('1 session', '3 sessions')
+    """
+    return f"{number:,} session{'' if number == 1 else 's'}"
 
 
 def split_market(market: MarketData) -> Split:
@@ -49,5 +60,5 @@ def split_market(market: MarketData) -> Split:
         fitted, held = len(training.sessions), len(held_out.sessions)
         replayed = market.between(int(sessions[-1, 0]), int(sessions[-1, 1]))
         backtested = f"backtested on the last {held}, " if held > 1 else ""
-        rule = f"fitted on the first {fitted} session{'s' if fitted > 1 else ''}, {backtested}replayed on the last"
+        rule = f"fitted on the first {count_sessions(fitted)}, {backtested}replayed on the last"
     return Split(training=training, held_out=held_out, replayed=replayed, rule=rule)

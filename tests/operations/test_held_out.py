@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import types
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from calibrig.cli.frame import run_command_line
 from calibrig.errors import InvalidInputError
 from calibrig.market import simulate_market
 from calibrig.operations import Outcome, run_demo, run_market
+from calibrig.operations.comparing import compare_parameters
 from calibrig.operations.fitting import Fitted, choose_signal_kinds
 from calibrig.operations.held_out import HeldOut, add_backtest, collect_set
 from calibrig.operations.inference import open_bridge, trades_signal
@@ -26,6 +28,7 @@ from calibrig.parameters import (
     AvellanedaStoikovParameters,
     Evidence,
     GateResult,
+    RiskParameters,
     SignalModel,
     Verdict,
 )
@@ -230,6 +233,20 @@ def test_without_lightgbm_the_linear_signal_stays_and_it_is_said(monkeypatch: py
     assert kinds == ("linear",)
     assert "trees, network" in words
     assert "calibrig[signal]" in words
+
+
+@pytest.mark.parametrize("preliminary", [True, False])
+def test_a_position_limit_is_called_preliminary_only_where_it_is(preliminary: bool) -> None:
+    risk = RiskParameters(
+        max_position=5,
+        normal_volatility_threshold=2.0,
+        elevated_volatility_threshold=3.0,
+        high_stress_volatility_threshold=5.0,
+    )
+    fit = types.SimpleNamespace(preliminary=preliminary)
+    model = dataclasses.replace(fitted("risk", Verdict.RESTRICTED, risk), fit=fit)
+    row = next(row for row in compare_parameters({"risk": model}) if row.name == "max_position")
+    assert row.preliminary is preliminary
 
 
 @pytest.mark.parametrize("kinds", [("oracle",), (), ("linear", "linear")])

@@ -134,7 +134,7 @@ def _risk(model: Fitted, truth: MarketTruth | None) -> Iterator[ParameterRow]:
         "lots",
         p.max_position,
         errors.get("max_position"),
-        preliminary=True,
+        preliminary=model.fit.preliminary,
         note=note,
     )
     for name, unit in _RISK:

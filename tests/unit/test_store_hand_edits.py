@@ -61,6 +61,31 @@ def test_an_edit_made_while_nobody_looked_becomes_a_version(path: Path) -> None:
     assert (written["version_id"], written["values"]["beta"]) == (2, 0.6)
 
 
+def test_an_edit_that_has_become_a_version_does_not_come_back(path: Path) -> None:
+    """Nothing of it is left beside the file, to be taken for an edit of an old version by who opens next."""
+    change(path, set_beta(0.6))
+    with ModelStore(path) as store:
+        assert store.snapshot("BTCUSDT").versions == {"hawkes": 2, "risk": 1}
+        assert not list(path.parent.glob("*.edit-*"))
+        store.update("hawkes", "BTCUSDT", {"beta": 0.9}, "anna", "third")
+    with ModelStore(path) as store:
+        assert store.status().rejected_edits == ()
+        assert store.snapshot("BTCUSDT").versions == {"hawkes": 3, "risk": 1}
+    assert not list(path.parent.glob("*.rejected-*"))
+
+
+def test_a_copy_of_an_edit_that_is_a_version_already_is_removed(path: Path) -> None:
+    """As two processes that see one edit leave it: the slower finds it done."""
+    change(path, lambda p: p["BTCUSDT"]["risk"]["values"].update(max_position=5))
+    copy = path.with_name(f"{path.name}.edit-1")
+    copy.write_bytes(path.read_bytes())
+    with ModelStore(path) as store:
+        store.refresh()
+        assert store.snapshot("BTCUSDT").versions == {"hawkes": 1, "risk": 2}
+        assert store.status().rejected_edits == ()
+    assert not list(path.parent.glob("*.edit-*"))
+
+
 def test_an_edit_made_under_a_running_store_is_pushed_to_all(path: Path) -> None:
     with ModelStore(path) as first, ModelStore(path) as second:
         change(path, set_beta(0.7))

@@ -289,6 +289,7 @@ class StoreWriter(StoreReader):
             written = self._write(drafts, expected)
         except VersionConflictError as error:
             if edits and all(is_done(edit, self.head(edit.kind, edit.symbol)) for edit in edits):
+                backend.settle_edits()
                 return
             self._reject(backend, error)
         except (InvalidInputError, RefusedError) as error:

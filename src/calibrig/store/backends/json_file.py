@@ -188,11 +188,11 @@ class JSONFileBackend:
         payload = line.payloads[index]
         return decode_content(payload)[0], Stored(payload, hashlib.sha256(payload).hexdigest())
 
-    def _write_file(self) -> None:
+    def _write_file(self, taken: tuple[int, int, int] | None = None) -> None:
         """Replace the JSON file; the log has been committed, so a failure here loses nothing.
 
         The new file is exchanged with the old one, and the old one looked at afterwards: an edit that a person saved
-        in the meantime is kept for ``take_edits``, never overwritten.
+        in the meantime is kept for ``take_edits``, never overwritten. ``taken`` is the edit that has just become a version.
         """
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
@@ -202,7 +202,9 @@ class JSONFileBackend:
             written = _signature(temporary)
             if not exchange(temporary, self.path):
                 temporary.replace(self.path)
-            elif _signature(temporary) != self._written and not written_by_store(temporary.read_bytes()):
+            elif _signature(temporary) not in {self._written, taken} and not written_by_store(
+                temporary.read_bytes()
+            ):
                 temporary.rename(self.path.with_name(f"{self.path.name}.edit-{time.time_ns()}"))
             else:
                 temporary.unlink()
@@ -262,7 +264,7 @@ class JSONFileBackend:
             if edited is not None and edited != self.path:
                 edited.unlink(missing_ok=True)
             elif edited is not None:
-                self._written = _signature(self.path)
+                self._written = self._seen  # as it was read: what was saved since is another edit
                 self._recover()
                 self._write_file()
 
@@ -323,7 +325,8 @@ class JSONFileBackend:
                 self._log.commit(self._offset)
             except OSError as error:  # it is on the disk: readers learn of it from the next writer or opener
                 _LOG.warning("%s: readers could not be told of a version (%s)", self._log.path, error)
-            self._write_file()
+            edits = self._edited == self.path and all(record.origin == "hand_edit" for record in records)
+            self._write_file(taken=self._seen if edits else None)
 
     def history(self, query: HistoryQuery) -> Iterator[Stored]:
         """Yield versions by key and number; the log is read once per key asked for."""

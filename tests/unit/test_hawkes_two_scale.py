@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
@@ -269,3 +270,28 @@ def test_real_ticks_are_told_apart_from_one_power_law() -> None:
     assert two.held_out is not None
     assert two.held_out.gain_over_power_law[1] > 0.01
     assert two.parameters.branching_ratio == pytest.approx(0.906, abs=0.01)
+
+
+def test_plot_shows_both_time_scales(fit: TwoScaleFit) -> None:
+    svg = "{http://www.w3.org/2000/svg}"
+    root = ElementTree.fromstring(fit.plot().to_svg())
+    assert len(root.findall(f"./{svg}rect")) == 4
+    assert not [text.text for text in root.findall(f"./{svg}text") if "too few" in (text.text or "")]
+    # the kernel's two curves are the only lines of 200 points that start at the left edge of its panel
+    lines = [line.get("points", "").split() for line in root.findall(f"./{svg}polyline")]
+    kernel = [
+        np.array([point.split(",") for point in points], dtype=np.float64)
+        for points in lines
+        if len(points) == 200 and float(points[0].split(",")[0]) == 520.0
+    ]
+    assert len(kernel) == 2
+    p = fit.parameters
+    delay_s = p.fast_s * 1e-2 * (p.beta / p.fast_s * 1e6) ** ((kernel[0][:, 0] - 520.0) / 380.0)
+    slow = (p.gamma - 1.0) / p.beta * (1.0 + delay_s / p.beta) ** -p.gamma
+    slow /= 1.0 - (1.0 + p.horizon_s / p.beta) ** (1.0 - p.gamma)
+    planted = p.fast_self * np.exp(-delay_s / p.fast_s) / p.fast_s + p.slow_self * slow
+    # the axis is a logarithm: heights are a straight line in log10 of the formula, down to half a pixel
+    inside = (kernel[0][:, 1] > 340.0) & (kernel[0][:, 1] < 560.0) & (delay_s < p.horizon_s)
+    fitted = np.polyfit(np.log10(planted[inside]), kernel[0][inside, 1], 1)
+    assert np.abs(np.polyval(fitted, np.log10(planted[inside])) - kernel[0][inside, 1]).max() < 0.5
+    assert fitted[0] < 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from calibrig.calibration.hawkes_result import HawkesFit
+    from calibrig.calibration.gates_hawkes import QuantilePlot
+    from calibrig.calibration.hawkes_nonparametric import KernelEstimate
+    from calibrig.calibration.hawkes_result import FlowCurve
 
-__all__ = ["HawkesPlot", "draw_fit"]
+__all__ = ["Drawing", "HawkesPlot", "draw_fit"]
 
 Float64Array = NDArray[np.float64]
 
@@ -92,19 +93,52 @@ class _Panel:
         )
 
 
-def draw_fit(fit: HawkesFit) -> HawkesPlot:
-    """Draw what the fit holds; panels without data say so."""
-    parts: list[str] = []
-    parts += _intensity(fit)
-    parts += _quantiles(fit)
-    parts += _autocorrelation(fit)
-    parts += _kernel(fit)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """What the panels show of a fit, whichever its kernel.
+
+    Attributes
+    ----------
+    title : str
+        Beside the names of the sides.
+    curve : FlowCurve or None
+        Counted and expected rate; None where nothing was held out, as are the next two.
+    quantiles : dict of QuantilePlot or None
+        By side (+1, -1).
+    autocorrelation : dict of ndarray or None
+        Of the residuals by side.
+    residuals : dict of int
+        How many, by side.
+    delay_s, own, other : ndarray, shape (k,)
+        Kernel of the own and the other side, 1/s, over delays.
+    estimate : KernelEstimate or None
+        The same without a formula.
+    """
+
+    title: str
+    curve: FlowCurve | None
+    quantiles: dict[int, QuantilePlot] | None
+    autocorrelation: dict[int, Float64Array] | None
+    residuals: dict[int, int]
+    delay_s: Float64Array
+    own: Float64Array
+    other: Float64Array
+    estimate: KernelEstimate | None
+
+
+def draw_fit(drawing: Drawing) -> HawkesPlot:
+    """Draw the four panels; those without data say so."""
+    parts = [
+        *_intensity(drawing.curve),
+        *_quantiles(drawing.quantiles),
+        *_autocorrelation(drawing.autocorrelation, drawing.residuals),
+        *_kernel(drawing),
+    ]
     key = "".join(
         f'<text x="{60 + 60 * k}" y="18" fill="{_COLOURS[side]}">{_NAMES[side]}</text>'
         for k, side in enumerate((1, -1))
     )
-    title = f'<text x="200" y="18">{fit.verdict}: {len(fit.gates)} gates, branching ratio {fit.parameters.branching_ratio:.3f}</text>'
-    body = "\n".join([key, title, *parts])
+    body = "\n".join([key, f'<text x="200" y="18">{drawing.title}</text>', *parts])
     return HawkesPlot(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 920 600" width="920" height="600" role="img" '
         f'aria-label="Hawkes fit" font-family="sans-serif" font-size="11">\n<title>Hawkes fit</title>\n{body}\n</svg>\n'
@@ -115,11 +149,11 @@ def _empty(panel: _Panel, why: str) -> list[str]:
     return [*panel.frame(), f'<text x="{panel.left + 20}" y="{panel.top + 40}">{why}</text>']
 
 
-def _intensity(fit: HawkesFit) -> list[str]:
-    if fit.curve is None:
+def _intensity(curve: FlowCurve | None) -> list[str]:
+    if curve is None:
         return _empty(_Panel(60, 50, (0, 1), (0, 1), "Held-out intensity"), "too few events to hold any out")
-    hours = (fit.curve.time_ns - fit.curve.time_ns[0]) / 3.6e12
-    top = float(max(fit.curve.counted.max(), fit.curve.expected.max(), 1e-9))
+    hours = (curve.time_ns - curve.time_ns[0]) / 3.6e12
+    top = float(max(curve.counted.max(), curve.expected.max(), 1e-9))
     panel = _Panel(
         60,
         50,
@@ -129,15 +163,14 @@ def _intensity(fit: HawkesFit) -> list[str]:
     )
     return [
         *panel.frame(),
-        panel.line(hours, fit.curve.counted, "#aaa"),
-        panel.line(hours, fit.curve.expected, "#1b6ca8"),
+        panel.line(hours, curve.counted, "#aaa"),
+        panel.line(hours, curve.expected, "#1b6ca8"),
     ]
 
 
-def _quantiles(fit: HawkesFit) -> list[str]:
-    if fit.held_out is None:
+def _quantiles(plots: dict[int, QuantilePlot] | None) -> list[str]:
+    if plots is None:
         return _empty(_Panel(520, 50, (0, 1), (0, 1), "Q-Q of residuals"), "too few events to hold any out")
-    plots = fit.held_out.quantiles
     top = float(max(plots[1].theory[-1], *(p.model.max() for p in plots.values())))
     panel = _Panel(
         520, 50, (0.0, top), (0.0, top), "Q-Q of residuals against Exp(1), 95 % band; dashed: Poisson"
@@ -157,17 +190,16 @@ def _thin(count: int, most: int = 150) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
 
 
-def _autocorrelation(fit: HawkesFit) -> list[str]:
+def _autocorrelation(values: dict[int, Float64Array] | None, residuals: dict[int, int]) -> list[str]:
     title = "Residual autocorrelation, lags 1 to 20"
-    if fit.held_out is None:
+    if values is None:
         return _empty(_Panel(60, 340, (0, 1), (0, 1), title), "too few events to hold any out")
-    values = fit.held_out.autocorrelation
     reach = 1.1 * max(0.03, *(float(np.abs(v).max()) for v in values.values()))
     panel = _Panel(60, 340, (0.0, 21.0), (-reach, reach), title)
     parts = [*panel.frame(), panel.line(np.array([0.0, 21.0]), np.zeros(2), "#999")]
     for side, correlations in values.items():
         lags = np.arange(1, len(correlations) + 1, dtype=np.float64)
-        bound = 1.96 / math.sqrt(max(len(fit.held_out.residuals[side]), 1))
+        bound = 1.96 / math.sqrt(max(residuals[side], 1))
         for level in (-bound, bound):
             parts.append(
                 panel.line(np.array([0.0, 21.0]), np.full(2, level), _COLOURS[side], dashed=True, width=0.6)
@@ -176,28 +208,26 @@ def _autocorrelation(fit: HawkesFit) -> list[str]:
     return parts
 
 
-def _kernel(fit: HawkesFit) -> list[str]:
-    p = fit.parameters
-    tau = np.geomspace(p.beta * 1e-2, p.beta * 1e4, 200)
-    shapes: Sequence[tuple[str, float, bool]] = (
-        ("self", p.alpha_self, False),
-        ("cross", p.alpha_cross, True),
-    )
-    curves = [
-        (name, alpha * (p.beta + tau) ** -p.gamma, dashed) for name, alpha, dashed in shapes if alpha > 0
-    ]
+def _kernel(drawing: Drawing) -> list[str]:
+    tau = drawing.delay_s
     title = "Kernel over delay in s, log-log: self, cross (dashed); dots: non-parametric"
+    curves = [
+        (curve, colour, dashed)
+        for curve, colour, dashed in ((drawing.own, _COLOURS[1], False), (drawing.other, _COLOURS[-1], True))
+        if curve.max() > 0.0
+    ]
     if not curves:
         return _empty(_Panel(520, 340, (0, 1), (0, 1), title), "no excitation")
-    estimate = fit.kernel_estimate
-    values = np.concatenate([curve for _, curve, _ in curves])
-    low, high = float(values.min()), float(values.max()) * 2.0
+    values = np.concatenate([curve for curve, _, _ in curves])
+    high = float(values.max()) * 2.0
+    low = max(float(values.min()), high * 1e-12)
     panel = _Panel(520, 340, (float(tau[0]), float(tau[-1])), (low, high), title, log=True)
     parts = panel.frame()
-    for name, curve, dashed in curves:
-        parts.append(panel.line(tau, curve, "#1b6ca8" if name == "self" else "#c2571a", dashed=dashed))
+    for curve, colour, dashed in curves:
+        parts.append(panel.line(tau, np.maximum(curve, low), colour, dashed=dashed))
+    estimate = drawing.estimate
     if estimate is not None:
-        for heights, colour in ((estimate.self_, "#1b6ca8"), (estimate.cross, "#c2571a")):
+        for heights, colour in ((estimate.self_, _COLOURS[1]), (estimate.cross, _COLOURS[-1])):
             seen = (
                 (heights > low)
                 & (heights < high)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calibrig.calibration.gates_hawkes import HeldOut
 from calibrig.calibration.hawkes_nonparametric import KernelEstimate, estimate_kernel
-from calibrig.calibration.hawkes_plot import HawkesPlot, draw_fit
+from calibrig.calibration.hawkes_plot import Drawing, HawkesPlot, draw_fit
 from calibrig.calibration.hawkes_search import SEARCH_NAMES
 from calibrig.calibration.hawkes_summary import summarise
 from calibrig.models.hawkes_events import HawkesEvents
@@ -124,7 +124,22 @@ class HawkesFit:
 
     def plot(self) -> HawkesPlot:
         """Draw intensity, Q-Q plot, residual autocorrelation and kernel as one SVG (``.to_svg()``, ``.save()``)."""
-        return draw_fit(self)
+        p, held = self.parameters, self.held_out
+        delay_s = np.geomspace(p.beta * 1e-2, p.beta * 1e4, 200)
+        shape = (p.beta + delay_s) ** -p.gamma
+        return draw_fit(
+            Drawing(
+                title=f"{self.verdict}: {len(self.gates)} gates, branching ratio {p.branching_ratio:.3f}",
+                curve=self.curve,
+                quantiles=None if held is None else held.quantiles,
+                autocorrelation=None if held is None else held.autocorrelation,
+                residuals={} if held is None else {side: len(v) for side, v in held.residuals.items()},
+                delay_s=delay_s,
+                own=p.alpha_self * shape,
+                other=p.alpha_cross * shape,
+                estimate=self.kernel_estimate,
+            )
+        )
 
     def summary(self) -> str:
         """Return the fit as text: estimates with errors, gates, verdict."""

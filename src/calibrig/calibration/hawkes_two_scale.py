@@ -108,13 +108,13 @@ def fit_two_scale_hawkes(
     level = LevelChoice(level_s=level_s, level_events=level_events)
     parameters = record_of(optimum, profile, horizon_s, level)
     results: list[GateResult] = []
-    held, training = None, None
+    held, curve, training = None, None, None
     if fewest >= gates.FEWEST_EVENTS or holdout == 0.0:
         first, refused = split_unseen(events, holdout)
         if refused is not None:
             results.append(refused)
         else:
-            held, training, judged = judge_two_scale_unseen(
+            held, curve, training, judged = judge_two_scale_unseen(
                 events, first, optimum, profile_bins=profile_bins, level=level, threads=threads, seed=seed
             )
             results += judged
@@ -137,6 +137,7 @@ def fit_two_scale_hawkes(
         log_likelihood=_reported_value(events, parameters, threads),
         training=training,
         held_out=held,
+        curve=curve,
         sample=events,
         iterations=optimum.iterations,
         fit_s=fit_s,

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from calibrig.calibration import gates_hawkes as gates
 from calibrig.calibration.hawkes_above_resolution import judge_above_resolution
 from calibrig.calibration.hawkes_held_out import follow_frozen, poisson_rates
+from calibrig.calibration.hawkes_judgement import draw_flow
 from calibrig.calibration.hawkes_profile import estimate_profile
+from calibrig.calibration.hawkes_result import FlowCurve
 from calibrig.calibration.hawkes_search import search_optimum
 from calibrig.calibration.hawkes_two_scale_held_out import (
     compare_two_scale_counts,
@@ -74,7 +76,7 @@ def judge_two_scale_unseen(
     level: LevelChoice,
     threads: int | None,
     seed: int,
-) -> tuple[TwoScaleHeldOut, TwoScaleParameters, list[GateResult]]:
+) -> tuple[TwoScaleHeldOut, FlowCurve, TwoScaleParameters, list[GateResult]]:
     """Freeze parameters and rivals on the events before ``first`` and judge them on the rest."""
     train = events.window(int(events.sessions[0, 0]), int(events.time_ns[first]))
     profile = estimate_profile(train, profile_bins)
@@ -103,7 +105,7 @@ def judge_two_scale_unseen(
         *gates.judge_autocorrelation(held.autocorrelation, counts),
         *compare_two_scale_counts(events, first, frozen, trace, threads=threads, seed=seed),
     ]
-    return held, frozen, results
+    return held, draw_flow(events, first, trace.between(first, len(events))), frozen, results
 
 
 def _held_out(
@@ -130,11 +132,13 @@ def _held_out(
     by_poisson = (
         np.log(np.where(side > 0, poisson[1], poisson[-1]) * heights) - (poisson[1] + poisson[-1]) * growth
     )
-    residuals, skill, correlations = {}, {}, {}
+    residuals, quantiles, skill, correlations = {}, {}, {}, {}
     for m, grown in ((1, trace.buy_growth), (-1, trace.sell_growth)):
         residuals[m] = np.diff(np.cumsum(grown[first:])[side == m])
         flat = np.sort(np.diff(np.cumsum(growth)[side == m]) * poisson[m])
-        skill[m] = gates.quantile_skill(np.sort(residuals[m]), flat)
+        ordered = np.sort(residuals[m])
+        quantiles[m] = gates.quantile_plot(ordered, flat)
+        skill[m] = gates.quantile_skill(ordered, flat)
         correlations[m] = gates.autocorrelation(residuals[m])
     return TwoScaleHeldOut(
         events=len(side),
@@ -146,6 +150,7 @@ def _held_out(
             by_event - by_rival, level=_POWER_LAW_LEVEL, seed=seed + 1
         ),
         residuals=residuals,
+        quantiles=quantiles,
         skill=skill,
         autocorrelation=correlations,
     )

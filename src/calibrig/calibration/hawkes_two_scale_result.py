@@ -10,6 +10,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrig.calibration.gates_hawkes import QuantilePlot
+from calibrig.calibration.hawkes_nonparametric import KernelEstimate, estimate_kernel
+from calibrig.calibration.hawkes_plot import Drawing, HawkesPlot, draw_fit
+from calibrig.calibration.hawkes_result import FlowCurve
 from calibrig.calibration.hawkes_summary import summarise_table
 from calibrig.models.hawkes_events import HawkesEvents
 from calibrig.models.hawkes_two_scale import TWO_SCALE_NAMES
@@ -47,6 +51,8 @@ class TwoScaleHeldOut:
         Gain per event in nats, with its one-sided lower and upper bounds.
     residuals : dict
         Time-rescaled residuals by side.
+    quantiles : dict
+        :class:`QuantilePlot` by side.
     skill : dict
         Q-Q skill by side; None where the Poisson leaves nothing to explain.
     autocorrelation : dict
@@ -58,6 +64,7 @@ class TwoScaleHeldOut:
     gain_over_poisson: tuple[float, float, float]
     gain_over_power_law: tuple[float, float, float]
     residuals: dict[int, Float64Array]
+    quantiles: dict[int, QuantilePlot]
     skill: dict[int, float | None]
     autocorrelation: dict[int, Float64Array]
 
@@ -82,6 +89,8 @@ class TwoScaleFit:
         The parameters frozen on the first part, which the held-out gates judge.
     held_out : TwoScaleHeldOut or None
         Figures on the events after it; None where there were too few.
+    curve : FlowCurve or None
+        Counted and expected rate over the held-out events.
     sample : HawkesEvents
         What was fitted.
     iterations : int
@@ -100,6 +109,7 @@ class TwoScaleFit:
     log_likelihood: float
     training: TwoScaleParameters | None
     held_out: TwoScaleHeldOut | None
+    curve: FlowCurve | None
     sample: HawkesEvents
     iterations: int
     fit_s: float
@@ -121,6 +131,43 @@ class TwoScaleFit:
     def reason(self) -> str:
         """Why, in one sentence."""
         return self.evidence.reason
+
+    @property
+    def kernel_estimate(self) -> KernelEstimate | None:
+        """Non-parametric kernel over delays around both time scales (computed when asked for; about a second)."""
+        if len(self.sample) < 500:
+            return None
+        p = self.parameters
+        shorter, longer = sorted((p.fast_s, p.beta))
+        return estimate_kernel(self.sample, shortest_s=0.05 * shorter, longest_s=2_000.0 * longer)
+
+    def plot(self) -> HawkesPlot:
+        """Draw intensity, Q-Q plot, residual autocorrelation and kernel as one SVG (``.to_svg()``, ``.save()``)."""
+        p, held = self.parameters, self.held_out
+        shorter, longer = sorted((p.fast_s, p.beta))
+        delay_s = np.geomspace(1e-2 * shorter, 1e4 * longer, 200)
+        fast = np.exp(-np.minimum(delay_s / p.fast_s, 700.0)) / p.fast_s
+        g = p.gamma - 1.0
+        slow = (
+            g
+            / p.beta
+            * (1.0 + delay_s / p.beta) ** -p.gamma
+            / -math.expm1(-g * math.log1p(p.horizon_s / p.beta))
+        )
+        slow = np.where(delay_s <= p.horizon_s, slow, 0.0)
+        return draw_fit(
+            Drawing(
+                title=f"{self.verdict}: {len(self.gates)} gates, branching ratio {p.branching_ratio:.3f}",
+                curve=self.curve,
+                quantiles=None if held is None else held.quantiles,
+                autocorrelation=None if held is None else held.autocorrelation,
+                residuals={} if held is None else {side: len(v) for side, v in held.residuals.items()},
+                delay_s=delay_s,
+                own=p.fast_self * fast + p.slow_self * slow,
+                other=p.fast_cross * fast + p.slow_cross * slow,
+                estimate=self.kernel_estimate,
+            )
+        )
 
     def summary(self) -> str:
         """Return the fit as text: estimates with errors, gates, verdict."""

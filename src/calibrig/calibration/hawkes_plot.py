@@ -210,7 +210,7 @@ def _autocorrelation(values: dict[int, Float64Array] | None, residuals: dict[int
 
 def _kernel(drawing: Drawing) -> list[str]:
     tau = drawing.delay_s
-    title = "Kernel over delay in s, log-log: self, cross (dashed); dots: non-parametric"
+    title = "Kernel over delay in s: self, cross (dashed); dots: no formula"
     curves = [
         (curve, colour, dashed)
         for curve, colour, dashed in ((drawing.own, _COLOURS[1], False), (drawing.other, _COLOURS[-1], True))

@@ -52,10 +52,14 @@ def test_json_holds_the_fit_and_the_exit_code_the_verdict(
     assert len(list((tmp_path / "plots").glob("*.svg"))) == 1
 
 
-def test_model_is_chosen_by_name(ticks: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = run_command_line(["fit", "hawkes", str(ticks), "--model", "two-scale", "--json"])
+def test_model_is_chosen_by_name(ticks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plots = tmp_path / "plots"
+    code = run_command_line(
+        ["fit", "hawkes", str(ticks), "--model", "two-scale", "--json", "--plot", str(plots)]
+    )
     (found,) = json.loads(capsys.readouterr().out)
     assert found["fit"]["model"] == "two_scale"
+    assert len(list(plots.glob("*.svg"))) == 1
     assert found["fit"]["evidence"]["verdict"] == "TOO_FEW_EVENTS"
     assert code == 4
     assert run_command_line(["fit", "hawkes", str(ticks), "--model", "three-scale"]) == 2

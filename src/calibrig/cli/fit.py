@@ -71,10 +71,6 @@ def fit_hawkes_command(
     process = _MODELS.get(model)
     if process is None:
         raise typer.BadParameter(f"{model!r} is no model; give {' or '.join(_MODELS)}", param_hint="--model")
-    if plot is not None and process != "power_law":
-        raise typer.BadParameter(
-            "plots are drawn of the power law only; leave --plot out", param_hint="--plot"
-        )
 
     trades = _read_trades(data, symbol)
     total = (

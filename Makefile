@@ -16,7 +16,7 @@ demo: $(STAMP)
 
 # What the demo needs; the checks add their tools. Both build the core once: the build is incremental.
 $(STAMP): $(NATIVE) tools/install.sh
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/install.sh '.[rtl]'
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/install.sh '.[rtl,signal]'
 	@touch $@
 
 $(DEV_STAMP): $(NATIVE) tools/install.sh

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -260,3 +261,29 @@ def test_another_process_reads_a_running_bridge(tmp_path: Path) -> None:
 def test_refuses_impossible_options(option: str, value: object) -> None:
     with pytest.raises(InvalidInputError, match=option):
         HardwareInTheLoopBridge(**{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", ["x", 3, None])
+def test_what_is_no_model_is_refused_by_name(model: Any) -> None:
+    with HardwareInTheLoopBridge() as bridge:
+        bridge.initialize()
+        with pytest.raises(InvalidInputError, match=f"model is {type(model).__name__} .* give a SignalModel"):
+            bridge.set_model(model)
+        assert bridge.get_status() is HardwareStatus.READY
+
+
+@pytest.mark.parametrize("device", ["shm:///nope", 3])
+def test_what_is_no_device_is_refused_before_anything_is_opened(device: Any) -> None:
+    """A URL is a likely slip: the sentence says what opens it."""
+    with pytest.raises(InvalidInputError, match="open_device"):
+        HardwareInTheLoopBridge(AcceleratorMode.HYBRID_FALLBACK, device=device)
+    with HardwareInTheLoopBridge() as bridge:
+        bridge.initialize()
+        with pytest.raises(InvalidInputError, match="open_device"):
+            bridge.set_device(device)
+
+
+@pytest.mark.parametrize("ns", [-1.0, 0.0, float("nan")])
+def test_a_limit_that_is_no_latency_is_refused(ns: float) -> None:
+    with HardwareInTheLoopBridge() as bridge, pytest.raises(InvalidInputError, match="above 0 ns"):
+        bridge.meets_latency_sla(ns)

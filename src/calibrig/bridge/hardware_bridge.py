@@ -119,8 +119,8 @@ class HardwareInTheLoopBridge(_core.Bridge):
         status_path: str | None = None,
         seed: int = 0,
     ) -> None:
-        self._model = _with_golden(reference_model() if model is None else model)
-        self._device = device
+        self._model = _with_golden(reference_model() if model is None else _check_model(model))
+        self._device = None if device is None else _check_device(device)
         for name, value, least in (
             ("stub_latency_ns", stub_latency_ns, 0),
             ("deadline_ns", deadline_ns, 1),
@@ -212,6 +212,8 @@ class HardwareInTheLoopBridge(_core.Bridge):
         check_path(path)
         if not 0.0 < percentile <= 1.0:
             raise InvalidInputError(f"percentile is {percentile}; give a share above 0 and at most 1")
+        if not ns > 0.0:
+            raise InvalidInputError(f"ns is {ns}; give a latency above 0 ns")
         return self._histogram(path).percentile(percentile) <= ns
 
     def get_latency_stats(self, path: str = "device") -> LatencyStats:
@@ -280,10 +282,10 @@ class HardwareInTheLoopBridge(_core.Bridge):
         The next call sees model and device together. While a card stays under a new model (it must report the
         new model's id), software answers until it has passed its check.
         """
-        model = _with_golden(model)
+        model = _with_golden(_check_model(model))
         old = self._device
         if device is not None:
-            _open(device, required=self.get_mode() is AcceleratorMode.HARDWARE_FPGA)
+            _open(_check_device(device), required=self.get_mode() is AcceleratorMode.HARDWARE_FPGA)
         self._apply(self.get_mode(), model, device, change_device=device is not None)
         self._model = model
         if device is not None:
@@ -299,7 +301,7 @@ class HardwareInTheLoopBridge(_core.Bridge):
             HARDWARE_FPGA only: the new device fails its check; the old one stays.
         """
         old = self._device
-        _open(device, required=self.get_mode() is AcceleratorMode.HARDWARE_FPGA)
+        _open(_check_device(device), required=self.get_mode() is AcceleratorMode.HARDWARE_FPGA)
         self._apply(self.get_mode(), None, device, change_device=True)
         self._device = device
         _close_other(old, device)
@@ -335,6 +337,29 @@ def _check_mode(mode: AcceleratorMode) -> AcceleratorMode:
         return AcceleratorMode(mode)
     except ValueError as error:
         raise InvalidInputError(f"mode is {mode!r}; give one of {', '.join(MODES)}") from error
+
+
+def _check_model(model: object) -> SignalModel:
+    if not isinstance(model, SignalModel):
+        raise InvalidInputError(
+            f"model is {type(model).__name__} {_shorten(model)}; give a SignalModel, from a store "
+            "(store.get_signal_model) or from fit_signal"
+        )
+    return model
+
+
+def _check_device(device: object) -> Device:
+    if not isinstance(device, Device):
+        raise InvalidInputError(
+            f"device is {type(device).__name__} {_shorten(device)}; give an object with the functions of Device, "
+            "for a URL open_device('shm:///name')"
+        )
+    return device
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _require_device(mode: AcceleratorMode, device: Device | None) -> None:

@@ -26,7 +26,7 @@ __all__ = ["DEVICE_NS", "SignalFit", "fit_signal", "import_signal"]
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
 
-DEVICE_NS = MappingProxyType({"trees": 29.1, "linear": 38.5, "network": 64.9})
+DEVICE_NS = MappingProxyType({"trees": 29.1, "linear": 38.5, "network": 73.7})
 """Time in the card by kind, from place-and-route of trained models (docs/rtl.md)."""
 
 _MOST_CONTROLS = MappingProxyType(

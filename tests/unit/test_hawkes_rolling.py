@@ -56,3 +56,16 @@ def test_a_job_that_fails_stops_none_of_the_others_but_what_is_no_fit_is_raised(
         assert good.fit is not None
         with pytest.raises(TypeError, match="no_such_option"):
             fit_hawkes_rolling({"A": trades}, executor=pool, no_such_option=1)
+
+
+def test_plots_are_drawn_where_the_events_are() -> None:
+    """The events don't travel back, and the kernel without a formula is estimated from them."""
+    trades = simulate_market(seed=1, sessions=2, session_s=1_200.0).market.trades
+    alone = fit_hawkes(trades, threads=1)
+    assert alone.kernel_estimate is not None
+    with PickledExecutor() as pool:
+        (drawn,) = fit_hawkes_rolling({"A": trades}, executor=pool, draw=True)
+        (plain,) = fit_hawkes_rolling({"A": trades}, executor=pool)
+    assert drawn.plot is not None
+    assert drawn.plot.to_svg() == alone.plot().to_svg()
+    assert plain.plot is None

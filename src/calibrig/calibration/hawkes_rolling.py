@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from calibrig.calibration.hawkes import HawkesFit, fit_hawkes
+from calibrig.calibration.hawkes_plot import HawkesPlot
 from calibrig.calibration.hawkes_two_scale import TwoScaleFit, fit_two_scale_hawkes
 from calibrig.errors import CalibrigError, InvalidInputError
 from calibrig.market.ticks import Trades
@@ -36,6 +37,8 @@ class RollingFit:
         Without the events themselves.
     error : str
         One sentence where the window could not be fitted, else empty.
+    plot : HawkesPlot or None
+        Drawn from the events before they were left out, where plots were asked for.
     """
 
     symbol: str
@@ -43,6 +46,7 @@ class RollingFit:
     end_ns: int
     fit: HawkesFit | TwoScaleFit | None
     error: str = ""
+    plot: HawkesPlot | None = None
 
     @property
     def first_day(self) -> str:
@@ -67,7 +71,9 @@ def _windows(trades: Trades, window: int | None, step: int) -> list[tuple[int, i
     ]
 
 
-def _fit_window(symbol: str, trades: Trades, model: HawkesModel, options: dict[str, Any]) -> RollingFit:
+def _fit_window(
+    symbol: str, trades: Trades, model: HawkesModel, draw: bool, options: dict[str, Any]
+) -> RollingFit:
     start, end = int(trades.sessions[0, 0]), int(trades.sessions[-1, 1])
     fit: HawkesFit | TwoScaleFit
     try:
@@ -77,7 +83,8 @@ def _fit_window(symbol: str, trades: Trades, model: HawkesModel, options: dict[s
     except CalibrigError as error:
         return RollingFit(symbol=symbol, start_ns=start, end_ns=end, fit=None, error=str(error))
     light = replace(fit, sample=fit.sample.between(0, 0))
-    return RollingFit(symbol=symbol, start_ns=start, end_ns=end, fit=light)
+    plot = fit.plot() if draw else None
+    return RollingFit(symbol=symbol, start_ns=start, end_ns=end, fit=light, plot=plot)
 
 
 def fit_hawkes_rolling(
@@ -86,6 +93,7 @@ def fit_hawkes_rolling(
     model: HawkesModel = "power_law",
     window_sessions: int | None = None,
     step_sessions: int = 1,
+    draw: bool = False,
     executor: Executor | None = None,
     on_done: Callable[[RollingFit], None] | None = None,
     **options: Any,
@@ -102,6 +110,8 @@ def fit_hawkes_rolling(
         Sessions per window; default all of them at once.
     step_sessions : int
         Sessions between the starts of windows.
+    draw : bool
+        Whether each window's plot is drawn too, where its fit is made.
     executor : concurrent.futures.Executor, optional
         Default: a process pool, one process per processor this process may use; each fit then uses one thread.
     on_done : callable, optional
@@ -144,7 +154,7 @@ def fit_hawkes_rolling(
             executor = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
         options = {"threads": 1, **options}
         pending = {
-            executor.submit(_fit_window, *job, model, options): index for index, job in enumerate(jobs)
+            executor.submit(_fit_window, *job, model, draw, options): index for index, job in enumerate(jobs)
         }
         results: dict[int, RollingFit] = {}
         try:

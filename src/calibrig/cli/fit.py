@@ -89,6 +89,7 @@ def fit_hawkes_command(
             model=process,
             window_sessions=window,
             step_sessions=step,
+            draw=plot is not None,
             on_done=tell,
             profile_bins=profile_bins,
             holdout=holdout,
@@ -161,5 +162,5 @@ def _plain(item: Any) -> dict[str, Any]:
 def _write_plots(folder: Path, found: list[Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for item in found:
-        if item.fit is not None:
-            item.fit.plot().save(folder / f"hawkes-{item.symbol}-{item.first_day}-{item.last_day}.svg")
+        if item.plot is not None:
+            item.plot.save(folder / f"hawkes-{item.symbol}-{item.first_day}-{item.last_day}.svg")

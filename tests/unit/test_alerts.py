@@ -239,3 +239,9 @@ def test_the_token_in_a_webhook_stays_hidden() -> None:
     attempt = WebhookTarget("http://127.0.0.1:1/secret-path").send("1", b"{}")
     assert attempt.outcome is Outcome.RETRY
     assert "secret" not in attempt.reason
+
+
+@pytest.mark.parametrize("url", ["http://h:99999/x", "http://[x/y", "ftp://h/x", "http://u:p@h/x"])
+def test_a_webhook_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="give https://host/path"):
+        WebhookTarget(url)

@@ -421,3 +421,9 @@ def test_fault_campaign_in_small() -> None:
     for row in proof.rows:
         assert (row.wrong, row.unanswered, row.sequence_errors) == (0, 0, 0), row
         assert row.injected > 0, row
+
+
+@pytest.mark.parametrize("url", ["shm://[x/y", "emulator://[", "nope:///x", ""])
+def test_a_url_that_no_transport_knows_is_one_sentence(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="device URL"):
+        open_device(url)

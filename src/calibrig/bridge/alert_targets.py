@@ -67,13 +67,19 @@ class WebhookTarget:
         import ssl  # noqa: F401
         from urllib.parse import urlsplit
 
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise InvalidInputError(
+                f"the webhook's URL cannot be read ({error}); give https://host/path"
+            ) from None
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
             raise InvalidInputError(
                 f"webhook of scheme {parts.scheme!r} at host {parts.hostname!r}; give https://host/path, and "
                 "credentials as headers"
             )
-        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
+        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, port
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._timeout_s = timeout_s
         self._headers = dict(headers or {})

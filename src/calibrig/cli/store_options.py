@@ -8,7 +8,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -68,8 +67,9 @@ def open_store(
 ) -> ModelStore:
     """Open the store that a command names; a store is made by ``init`` only."""
     from calibrig.store import ModelStore, TrustedKeys, load_signer
+    from calibrig.store.urls import redact
 
-    if url != os.environ.get("CALIBRIG_STORE") and "://" in url and urlsplit(url).password:
+    if url != os.environ.get("CALIBRIG_STORE") and redact(url) != url:
         raise InvalidInputError(
             "the URL on the command line holds a password, which others can read there; "
             "put the URL into the environment variable CALIBRIG_STORE"

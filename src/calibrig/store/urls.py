@@ -7,7 +7,7 @@ import re
 from collections.abc import Set
 from pathlib import Path
 from typing import cast
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from calibrig.errors import InvalidInputError, MissingDependencyError
 from calibrig.store.backend import Backend
@@ -82,12 +82,12 @@ def take_options(url: str, scheme: str, names: Set[str]) -> tuple[str, dict[str,
     ('unix:///run/s?db=1', {'prefix': 'a'})
     """
     _refuse_ambiguous(url, scheme)
-    parts = urlsplit(url)
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    # not urlsplit: newer ones refuse PostgreSQL's list of hosts where one of them is an IPv6 address
+    place, _, query = url.partition("://")[2].partition("#")[0].partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
     own = {name: value for name, value in pairs if name in names}
     query = urlencode([(name, value) for name, value in pairs if name not in own])
-    # not urlunsplit: it leaves out the two slashes where there is no host
-    return f"{scheme}://{parts.netloc}{parts.path}{'?' if query else ''}{query}", own
+    return f"{scheme}://{place}{'?' if query else ''}{query}", own
 
 
 def _refuse_ambiguous(url: str, scheme: str) -> None:

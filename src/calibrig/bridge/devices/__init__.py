@@ -49,7 +49,12 @@ def open_device(url: str) -> Device:
         ...
     calibrig.errors.DeviceUnavailableError: ...
     """
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise InvalidInputError(
+            f"device URL {url!r} cannot be read ({error}); give one like shm:///name"
+        ) from None
     if scheme not in DEVICE_SCHEMES:
         raise InvalidInputError(
             f"device URL {url!r} has scheme {scheme!r}; known schemes: {', '.join(sorted(DEVICE_SCHEMES))}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +27,9 @@ def shared_memory_path(url: str) -> str:
     >>> shared_memory_path("shm:///card"), shared_memory_path("shm:///dev/hugepages/card")
     ('/dev/shm/card', '/dev/hugepages/card')
     """
-    parts = urlsplit(url)
-    path = parts.path
-    if parts.scheme != "shm" or parts.netloc or not path.startswith("/") or path.endswith("/"):
+    scheme, _, rest = url.partition("://")
+    path = rest.partition("?")[0].partition("#")[0]
+    if scheme != "shm" or not path.startswith("/") or path.endswith("/"):
         raise InvalidInputError(
             f"device URL {url!r} is not shm:///name or shm:///absolute/path; give one of them"
         )

@@ -7,14 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-import pytest
-
 from calibrig.cli.interrupts import interrupts_between_locks
-
-pytestmark = pytest.mark.skipif(
-    signal.getsignal(signal.SIGINT) is not signal.default_int_handler,
-    reason="Ctrl-C is not Python's own here",
-)
 
 
 def _inside_threading() -> Callable[[Callable[[], object]], object]:

@@ -25,13 +25,13 @@ from calibrig.operations.held_out import HeldOut, add_backtest, collect_set
 from calibrig.operations.inference import open_bridge, trades_signal
 from calibrig.operations.split import split_market
 from calibrig.parameters import (
-    AvellanedaStoikovParameters,
     Evidence,
     GateResult,
     RiskParameters,
-    SignalModel,
     Verdict,
 )
+from calibrig.testing.store_samples import QUOTING as SAMPLE
+from calibrig.testing.store_samples import SIGNAL
 
 SEED, SESSIONS, SESSION_S = 7, 10, 600.0
 
@@ -124,17 +124,7 @@ def fitted(kind: str, verdict: Verdict, parameters: Any = None, **more: Any) -> 
     return Fitted(kind=kind, verdict=verdict, reason="as judged", parameters=parameters, evidence=evidence)
 
 
-QUOTING = AvellanedaStoikovParameters(
-    gamma=0.1,
-    sigma=0.5,
-    kappa=1.5,
-    time_horizon_seconds=600.0,
-    arrival_rate=1.0,
-    reference_price=100.0,
-    tick_size=0.01,
-    lot_size=1.0,
-)
-SIGNAL = SignalModel(feature_offset=(0.0,) * 16, feature_scale=(1.0,) * 16, weights=(1,) * 16)
+QUOTING = msgspec.structs.replace(SAMPLE, backtest_sharpe=None, backtest_pnl=None)
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,8 @@ __all__ = [
 Float64Array = NDArray[np.float64]
 
 _EULER = 0.5772156649015329
-_FEWEST_FOR_MOMENTS = (
-    20  # below, a sample's own kurtosis is bound by its size (1 for two periods): the error would vanish
-)
+# Below, a sample's own kurtosis is bound by its size (1 for two periods), and the error would vanish.
+_FEWEST_FOR_MOMENTS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["print_outcome"]
 
-GATE_NOT_MET = 4
-
 
 def print_outcome(outcome: Outcome) -> None:
     """Print one run: quality, parameters, gates, versions, loop, latencies, verdict, files."""
+    from calibrig.operations.outcome import GATE_NOT_MET
+
     content = outcome.content
     print_lines([content.title, content.subtitle])
     if content.quality:

@@ -57,9 +57,9 @@ def command(
 ) -> int:
     """Run the whole product on real ticks: quality, four fits, backtest, gates, store, replay, report.
 
-    Fits on the earlier days, backtests on the last fifth of them (at least one) and replays the last; one session
-    only: first 80 %, last 20 %. Exit code 4 when a gate
-    is not met (FAIL, RESTRICTED, TOO_FEW_DAYS, ...), with the reason; the report is written all the same.
+    Holds out the last fifth of the sessions (at least one): fits on the others, backtests on these and replays the
+    last. One session only: first 80 %, last 20 %. Exit code 4 when a gate is not met (FAIL, RESTRICTED,
+    TOO_FEW_DAYS, ...), with the reason; the report is written all the same.
     """
     from calibrig.operations import RUN_SIGNALS, RUN_STAGES, run_market
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from calibrig.errors import UnavailableError
+from calibrig.errors import CalibrigError, UnavailableError
 from calibrig.parameters import SignalModel
 from calibrig.rtl import core as core_module
 from calibrig.rtl.core import Core, generate_core
@@ -222,13 +222,16 @@ def _make_scratch(cache: Path) -> Iterator[Path]:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         for left in cache.glob(f"{_SCRATCH}*"):
-            if time.time() - left.stat().st_mtime > _LEFT_BEHIND_S:
-                shutil.rmtree(left, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another build has just finished with it
+                if time.time() - left.stat().st_mtime > _LEFT_BEHIND_S:
+                    shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=cache, ignore_cleanup_errors=True) as scratch:
             yield Path(scratch)
+    except CalibrigError:
+        raise
     except OSError as error:
         raise UnavailableError(
-            f"cannot keep builds in {cache}: {error.strerror}; give another folder with --cache or XDG_CACHE_HOME"
+            f"cannot keep builds in {cache}: {error.strerror} ({error.filename}); give another folder with --cache or XDG_CACHE_HOME"
         ) from error
 
 

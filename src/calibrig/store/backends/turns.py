@@ -53,9 +53,8 @@ def turn(path: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
         _wait(file, ticket, patience_s)
         yield
     finally:
-        with contextlib.suppress(
-            OSError
-        ):  # not by closing alone: a child that was forked meanwhile holds the file open
+        # not by closing alone: a child that was forked meanwhile holds the file open
+        with contextlib.suppress(OSError):
             _lock(file, fcntl.F_UNLCK, ticket)
         os.close(file)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future
 
 import numpy as np
@@ -110,3 +111,37 @@ def test_pieces_without_threads_run_at_once() -> None:
 def test_threads_are_shared_out_over_the_pieces(threads: int, each: int) -> None:
     with SideBySide(threads) as pieces:
         assert pieces.threads_each == each
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_pieces_that_nobody_waits_for_inside_the_block_are_done_at_its_end(threads: int) -> None:
+    """Most of them have not begun when the block ends; their results are read afterwards, as a fit does."""
+
+    def work(number: int) -> int:
+        time.sleep(0.005)
+        return number
+
+    with SideBySide(threads) as pieces:
+        started = [pieces.start(work, number) for number in range(20)]
+    assert [piece.result(timeout=0) for piece in started] == list(range(20))
+
+
+def test_pieces_that_wait_are_dropped_where_the_block_fails() -> None:
+    gate, running = threading.Event(), threading.Semaphore(0)
+    started: list[Future[None]] = []
+
+    def work() -> None:
+        running.release()
+        gate.wait(30.0)
+
+    def fail() -> None:
+        with SideBySide(2) as pieces:
+            started.extend(pieces.start(work) for _ in range(4))
+            for _ in range(2):
+                running.acquire()
+            threading.Timer(0.05, gate.set).start()
+            raise ValueError("the caller's own mistake")
+
+    with pytest.raises(ValueError, match="the caller's"):
+        fail()
+    assert [piece.cancelled() for piece in started] == [False, False, True, True]

@@ -20,8 +20,8 @@ _MOST_AT_ONCE = 4  # more pieces than that are never ready at the same time
 class SideBySide:
     """Runs pieces on a few threads, or one after the other where there is one thread; their results are the same.
 
-    A piece must not wait for a piece started after it. Where the caller is interrupted (Ctrl-C), pieces that run stop
-    between two blocks of events, those that wait are dropped.
+    A piece must not wait for a piece started after it. The block ends when every piece has; where it ends by an error
+    or by Ctrl-C, pieces that run stop between two blocks of events, and those that wait are dropped.
 
     Parameters
     ----------
@@ -62,4 +62,8 @@ class SideBySide:
             return
         if error is not None:
             self._halt.call()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        try:
+            self._pool.shutdown(wait=True, cancel_futures=error is not None)
+        except BaseException:  # Ctrl-C while the last pieces run
+            self._halt.call()
+            raise
